@@ -1,0 +1,112 @@
+/** The options of `/imagine`, written once: every surface's form, flags, checks and help are derived from this table. */
+
+import type { Model } from '../engine/process/engine.ts'
+
+export type OptionName = 'prompt' | 'negative' | 'seed' | 'steps' | 'guidance' | 'size' | 'aspect' | 'count'
+
+export interface Option {
+  readonly name: OptionName
+  readonly type: 'string' | 'integer' | 'number'
+  /** One line, at most 100 characters (Discord's limit). */
+  readonly description: string
+  readonly required?: boolean
+  readonly maxLength?: number
+  readonly min?: number
+  readonly max?: number
+  /** Offered for completion; other values of the same form are as good. */
+  readonly suggestions?: readonly string[]
+  /** Other names for it as an inline flag: `--no`, `--ar`. */
+  readonly aliases?: readonly string[]
+  /** What counts when it is left out, in words. */
+  readonly default?: string
+}
+
+/** Whatever a surface collected, as text or numbers, unchecked. */
+export type OptionValues = Partial<Record<OptionName, string | number>>
+
+export const MAX_PROMPT_LENGTH = 2000
+
+/** The table for a model: its defaults stand in the help texts. `maxSize` is the longest side allowed, in pixels. */
+export function imagineOptions(model: Model, maxSize: number): readonly Option[] {
+  return [
+    {
+      name: 'prompt',
+      type: 'string',
+      description: 'What to draw',
+      required: true,
+      maxLength: MAX_PROMPT_LENGTH,
+    },
+    {
+      name: 'negative',
+      type: 'string',
+      description: 'What to keep out of the picture',
+      maxLength: MAX_PROMPT_LENGTH,
+      aliases: ['no'],
+      default: 'nothing',
+    },
+    {
+      name: 'seed',
+      type: 'integer',
+      description: 'The same seed and options draw the same picture again',
+      min: 0,
+      max: 2 ** 32 - 1,
+      default: 'a new one each time',
+    },
+    {
+      name: 'steps',
+      type: 'integer',
+      description: 'More steps take longer and refine more',
+      min: 1,
+      max: 100,
+      default: String(model.numInferenceSteps),
+    },
+    {
+      name: 'guidance',
+      type: 'number',
+      description: 'How closely to follow the prompt',
+      min: 0,
+      max: 30,
+      aliases: ['cfg'],
+      default: String(model.guidanceScale),
+    },
+    {
+      name: 'size',
+      type: 'string',
+      description: `Width and height in pixels, such as ${model.width}x${model.height}`,
+      maxLength: 20,
+      suggestions: sizeSuggestions(model, maxSize),
+      default: `${model.width}x${model.height}`,
+    },
+    {
+      name: 'aspect',
+      type: 'string',
+      description: 'Width to height, such as 16:9, at about the usual number of pixels',
+      maxLength: 20,
+      suggestions: ['1:1', '4:3', '3:4', '3:2', '2:3', '16:9', '9:16'],
+      aliases: ['ar'],
+      default: 'the shape of size',
+    },
+    {
+      name: 'count',
+      type: 'integer',
+      description: 'How many pictures',
+      min: 1,
+      max: 4,
+      aliases: ['n'],
+      default: '1',
+    },
+  ]
+}
+
+function sizeSuggestions(model: Model, maxSize: number): string[] {
+  const sizes = [
+    [model.width, model.height],
+    [model.width * 1.5, model.height],
+    [model.width, model.height * 1.5],
+    [model.width * 1.5, model.height * 1.5],
+    [model.width * 2, model.height * 2],
+  ] as const
+  return sizes
+    .filter((size) => size.every((side) => side <= maxSize && side % model.sizeMultiple === 0))
+    .map(([width, height]) => `${width}x${height}`)
+}

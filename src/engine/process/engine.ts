@@ -1,0 +1,68 @@
+/** The engine as the queue sees it: a child process that makes pictures; neither loading nor running blocks the caller. */
+
+import type { Noise } from '../../job/request.ts'
+
+/** What depends on the model and is read from its folder. */
+export interface Model {
+  /** As `SEEDLING_MODEL` names it: the folder's last part, or the hub id. */
+  readonly name: string
+  /** First ten hex digits of a SHA-256 over the weights. */
+  readonly hash: string
+  /** The scheduler's class name. */
+  readonly scheduler: string
+  readonly numInferenceSteps: number
+  readonly guidanceScale: number
+  readonly width: number
+  readonly height: number
+  /** Width and height must be multiples of this. */
+  readonly sizeMultiple: number
+  /** Whether guidance and a negative prompt have an effect (not for guidance-distilled models). */
+  readonly usesGuidance: boolean
+}
+
+/** One job's work. Every image stands alone: it depends on its noise and these numbers, never on what runs beside it. */
+export interface ImagesRequest {
+  readonly prompt: string
+  readonly negativePrompt: string
+  readonly numInferenceSteps: number
+  readonly guidanceScale: number
+  readonly width: number
+  readonly height: number
+  readonly images: readonly Noise[]
+  /** 1, 2 or 4. */
+  readonly upscale: number
+}
+
+export interface EngineProgress {
+  /** Over all images: `steps` is the number of model evaluations in all. */
+  readonly step: number
+  readonly steps: number
+  /** What the images look like so far, side by side, as a small PNG; sent at most twice a second. */
+  readonly preview?: Uint8Array
+}
+
+export interface EngineImage {
+  /** Carries its parameters as text. */
+  readonly png: Uint8Array
+  readonly width: number
+  readonly height: number
+  readonly nsfw: boolean
+}
+
+export interface GenerateOptions {
+  /** Checked between denoising steps; the promise rejects with its `reason`. */
+  readonly signal?: AbortSignal
+  readonly onProgress?: (progress: EngineProgress) => void
+}
+
+/** What the queue needs of an engine. */
+export interface Engine {
+  readonly model: Model
+  /**
+   * Makes the pictures, in order. Requests run one at a time, in the order in which they came.
+   * @throws EngineError `crashed` when the process ended in the middle; the next call starts a new one.
+   */
+  generateImages(request: ImagesRequest, options?: GenerateOptions): Promise<EngineImage[]>
+  /** Ends the process; unfinished requests reject. */
+  stop(): Promise<void>
+}

@@ -1,0 +1,21 @@
+/** The one truth: what the rest of the house may ask of the stores, whatever lies beneath (an embedded file, Redis, a folder). */
+
+import type { Job } from '../job/job.ts'
+
+/** Jobs outlive their pictures: a button under a year-old result still finds its request. */
+export interface JobStore {
+  /** Resolves when the record would survive `kill -9`. Rejects when it could not be written. */
+  put(job: Job): Promise<void>
+  get(id: string): Promise<Job | undefined>
+  /** Jobs whose last view has not reached its place yet (`answeredAt` unset), oldest first. */
+  unanswered(): Promise<Job[]>
+  close(): Promise<void>
+}
+
+/** Finished PNGs, kept for a stated time. */
+export interface PictureStore {
+  write(job: string, index: number, png: Uint8Array): Promise<void>
+  /** Undefined when it expired or was deleted. */
+  read(job: string, index: number): Promise<Buffer | undefined>
+  remove(job: string): Promise<void>
+}
