@@ -26,8 +26,8 @@ export interface JobQueue extends EventEmitter<QueueEvents> {
   cancel(id: string): Promise<Job>
   /** Cancels it if need be, removes its pictures, and marks it deleted. */
   delete(id: string): Promise<Job>
-  /** After a start: lines up again what was queued or running, and announces everything that was not answered. */
-  recover(): Promise<void>
+  /** After a start: lines up again what was queued or running; returns every job that was not answered, to be shown again. */
+  recover(): Promise<Job[]>
   /** Lets nothing new start, interrupts what runs (it stays queued in the store), and ends. */
   close(): Promise<void>
 }

@@ -1,0 +1,73 @@
+/** Every setting once: its environment variable, type, default and meaning; all mistakes are reported together. */
+
+import { z } from 'zod'
+
+const positive = z.coerce.number().int().positive()
+const url = z.url({ protocol: /^https?$/, error: 'must be an http(s) address' })
+const secret = (prefix: string) => z.string().startsWith(prefix, `must begin with ${prefix}`).optional()
+
+/** The keys are the environment variables; `description` is what the README's table says. */
+export const settings = z.object({
+  HOST: z.string().default('127.0.0.1').describe('Address that the playground listens on'),
+  PORT: z.coerce.number().int().min(0).max(65535).default(3000).describe('Port that the playground listens on'),
+  SEEDLING_MODEL: z.string().optional().describe('Folder of the model; the embedded one unless set'),
+  SEEDLING_DATA: z.string().default('./data').describe('Folder of jobs and pictures'),
+  SEEDLING_DEVICE: z
+    .enum(['auto', 'cpu', 'cuda', 'tensorrt', 'dml', 'coreml', 'webgpu'])
+    .default('auto')
+    .describe('What the model runs on'),
+  REDIS_URL: z
+    .url({ protocol: /^rediss?$/, error: 'must be a redis:// address' })
+    .optional()
+    .describe('Keeps jobs in Redis in place of a file in SEEDLING_DATA'),
+  DISCORD_TOKEN: z.string().optional().describe("Turns Discord on: the bot's token"),
+  DISCORD_API_URL: url.default('https://discord.com/api').describe("Discord's REST address"),
+  SLACK_BOT_TOKEN: secret('xoxb-').describe("Turns Slack on: the bot's token, with one of the next two"),
+  SLACK_APP_TOKEN: secret('xapp-').describe('Slack by Socket Mode: the app-level token'),
+  SLACK_SIGNING_SECRET: z.string().optional().describe('Slack by HTTP: the signing secret'),
+  SLACK_PORT: z.coerce.number().int().min(0).max(65535).default(3001).describe('Port for Slack by HTTP'),
+  SLACK_API_URL: url.default('https://slack.com/api/').describe("Slack's Web API address"),
+  HF_ENDPOINT: url.default('https://huggingface.co').describe('Hub that models are loaded from'),
+  SEEDLING_JOBS_PER_MINUTE: positive.default(30).describe('Jobs that may start per guild and minute; others wait'),
+  SEEDLING_WAITING_PER_PERSON: positive.default(5).describe('Jobs that one person may have waiting'),
+  SEEDLING_WAITING_PER_GUILD: positive.default(50).describe('Jobs that a guild may have waiting'),
+  SEEDLING_PICTURE_DAYS: positive.default(30).describe('Days that pictures are kept'),
+  SEEDLING_MAX_SIZE: positive.optional().describe("Longest side in pixels; twice the model's own unless set"),
+  SEEDLING_VARIATION_STRENGTH: z.coerce
+    .number()
+    .gt(0)
+    .max(1)
+    .default(0.25)
+    .describe('How far a variation lies from its picture, 0 to 1'),
+})
+
+export type Config = z.infer<typeof settings>
+
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError'
+}
+
+/**
+ * Reads the settings; an empty variable counts as unset.
+ * @throws ConfigError that names every wrong one, without its value: it may be a secret
+ */
+export function readConfig(environment: NodeJS.ProcessEnv): Config {
+  const set = Object.fromEntries(Object.entries(environment).filter(([, value]) => value?.trim()))
+  const parsed = settings.safeParse(set)
+  const mistakes = parsed.success ? slackMistakes(parsed.data) : parsed.error.issues.map(mistakeOf)
+  if (mistakes.length > 0)
+    throw new ConfigError(`These settings are wrong; correct them in .env: ${mistakes.join('; ')}.`)
+  return parsed.data!
+}
+
+function mistakeOf({ path, message }: { path: PropertyKey[]; message: string }): string {
+  return `${path.join('.')}: ${message}`
+}
+
+function slackMistakes(config: Config): string[] {
+  const [bot, other] = [config.SLACK_BOT_TOKEN, config.SLACK_APP_TOKEN ?? config.SLACK_SIGNING_SECRET]
+  if (bot && !other)
+    return ['SLACK_BOT_TOKEN: needs SLACK_APP_TOKEN (Socket Mode) or SLACK_SIGNING_SECRET (HTTP) beside it']
+  if (!bot && other) return ['SLACK_APP_TOKEN or SLACK_SIGNING_SECRET: needs SLACK_BOT_TOKEN beside it']
+  return []
+}
