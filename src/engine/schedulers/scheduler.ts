@@ -1,13 +1,10 @@
 /** What every scheduler offers the denoising loop, under diffusers' names (`schedulers/scheduling_utils.py`). */
 
-import type { Generator } from '../random/generator.ts'
+import type { Generators } from '../random/generator.ts'
 import type { Tensor } from '../tensor.ts'
 
 /** A `scheduler_config.json`, its snake_case keys kept; keys that a class does not know are carried along untouched. */
 export type SchedulerConfig = Readonly<Record<string, unknown>>
-
-/** One generator for the whole batch, or one an image. */
-export type Generators = Generator | readonly Generator[]
 
 export interface SetTimestepsOptions {
   /** Custom timesteps, descending, in place of evenly spaced ones. */
@@ -19,7 +16,10 @@ export interface SetTimestepsOptions {
 }
 
 export interface StepOptions {
-  /** DDIM: weight of the added noise, 0..1. */
+  /**
+   * DDIM: weight of the added noise, 0..1 (0 when absent). TCD: its stochasticity γ, 0..1 (0.3 when absent). diffusers'
+   * pipelines hand their own `eta`, 0 by default, to every scheduler whose step takes one: pass it always.
+   */
   eta?: number
   /** Where ancestral, SDE, DDPM, LCM and TCD methods draw their noise. */
   generator?: Generators

@@ -1,0 +1,62 @@
+/** From a `scheduler_config.json`, of this class or of another, to the complete config of one class. */
+
+import { EngineError } from '../errors.ts'
+import type { SchedulerConfig } from './scheduler.ts'
+
+/**
+ * The class's defaults under the given keys. As in diffusers (`configuration_utils.py`), keys that the class does not know
+ * are carried along, and values that were only the other class's defaults (its `_use_default_values`) are not.
+ *
+ * @throws EngineError 'argument' when a key has another type than the class's default.
+ */
+export function completeConfig<Defaults extends SchedulerConfig>(
+  className: string,
+  defaults: Defaults,
+  given: SchedulerConfig,
+): Defaults & SchedulerConfig {
+  const unset = Array.isArray(given._use_default_values) ? given._use_default_values : []
+  const own = Object.fromEntries(
+    Object.entries(given).filter(([key, value]) => value != null && !key.startsWith('_') && !unset.includes(key)),
+  )
+  for (const [key, value] of Object.entries(own)) {
+    const fallback = defaults[key]
+    if (fallback != null && typeof value !== typeof fallback)
+      throw new EngineError(
+        'argument',
+        `${className}: ${key} is ${JSON.stringify(value)} but must be a ${typeof fallback}.`,
+      )
+  }
+  return Object.freeze({
+    ...defaults,
+    ...own,
+    _class_name: className,
+    _use_default_values: Object.keys(defaults).filter((key) => !Object.hasOwn(own, key)),
+  })
+}
+
+/** What a class reads of its config: the keys that it knows, so that a key carried along for another class has no effect. */
+export type Settings<Defaults> = Defaults & { readonly _class_name: string }
+
+export function settingsOf<Defaults extends SchedulerConfig>(
+  config: Defaults & SchedulerConfig,
+  defaults: Defaults,
+): Settings<Defaults> {
+  const known = Object.keys(defaults).map((key) => [key, config[key]])
+  return { ...Object.fromEntries(known), _class_name: config._class_name }
+}
+
+/** @throws EngineError 'argument' that names the allowed values, unless the value for `key` is one of them. */
+export function requireOneOf<Value extends string>(
+  settings: SchedulerConfig,
+  key: string,
+  allowed: readonly Value[],
+): Value {
+  const value = settings[key]
+  const found = allowed.find((candidate) => candidate === value)
+  if (found !== undefined) return found
+  const names = allowed.map((name) => `"${name}"`).join(', ')
+  throw new EngineError(
+    'argument',
+    `${settings._class_name}: ${key} is ${JSON.stringify(value)} but must be one of ${names}.`,
+  )
+}
