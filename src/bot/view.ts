@@ -130,11 +130,11 @@ function noiseText({ seed, variations }: Noise): string {
   return [seed, ...variations.map((variation) => `${variation.seed} (${variation.strength})`)].join(' → ')
 }
 
-/** The prompt comes last in `/imagine` on no platform, so its own dashes are kept from reading as flags. */
+/** Reads back as the same request, on every platform. */
 function commandOf({ request }: Job): string {
   const { prompt, negativePrompt, seed, numInferenceSteps, guidanceScale, width, height, numImagesPerPrompt } = request
   const flags = [
-    ...(negativePrompt === '' ? [] : [`--no ${negativePrompt}`]),
+    ...(negativePrompt === '' ? [] : [`--no "${negativePrompt}"`]),
     `--seed ${seed}`,
     `--steps ${numInferenceSteps}`,
     `--guidance ${guidanceScale}`,

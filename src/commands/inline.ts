@@ -3,34 +3,34 @@
 import { UserError } from '../job/errors.ts'
 import type { Option, OptionValues } from './options.ts'
 
+/** A flag and its value: quoted, or everything up to the next flag. */
+const FLAG = /(?:^|\s)--([a-z][^\s=]*)[\s=]*(?:["“]([^"“”]*)["”](?=\s+--[a-z]|\s*$)|((?:(?!\s--[a-z])[\s\S])*))/giu
+
 /**
- * Splits a typed line into the prompt and its flags. A flag's value reaches to the next ` --`; quotes around it are
- * dropped. `--seed=7` works as well. An em dash stands for `--`, since phones type it so.
+ * Splits a typed line into the prompt and its flags. A flag's value reaches to the next ` --`, or to its closing quote.
+ * `--seed=7` works as well. An em dash stands for `--`, since phones type it so.
  * @throws UserError for a flag that no option has, or one that stands twice or without a value.
  */
 export function parseInline(text: string, options: readonly Option[]): OptionValues {
-  const parts = text.replace(/(^|\s)—(?=[a-z])/giu, '$1--').split(/(?:^|\s+)--(?=[a-z])/iu)
-  const values: OptionValues = { prompt: parts[0]!.trim() }
-  for (const part of parts.slice(1)) {
-    const [, flag, value] = /^([^\s=]+)[\s=]*([\s\S]*)$/u.exec(part)!
-    const option = options.find(({ name, aliases }) =>
-      [name, ...(aliases ?? [])].includes(flag!.toLowerCase() as never),
-    )
-    if (!option || option.name === 'prompt') throw new UserError('option', unknownFlag(flag!, options))
-    if (values[option.name] !== undefined) {
-      throw new UserError('option', `--${flag} stands twice; say each option once.`)
+  const line = text.replace(/(^|\s)—(?=[a-z])/giu, '$1--')
+  const flags = [...line.matchAll(FLAG)]
+  const values: OptionValues = { prompt: line.slice(0, flags[0]?.index).trim() }
+  for (const [, flag, quoted, plain] of flags) {
+    const { name } = optionOf(flag!, options)
+    if (values[name] !== undefined) throw new UserError('option', `--${flag} stands twice; say each option once.`)
+    values[name] = quoted ?? plain!.trim()
+    if (values[name] === '') {
+      throw new UserError('option', `--${flag} has no value; write it behind the flag, or leave the flag out.`)
     }
-    values[option.name] = flagValue(flag!, value!.trim())
   }
   return values
 }
 
-function flagValue(flag: string, text: string): string {
-  const quoted = /^(["'“”])([\s\S]*)["'“”]$/u.exec(text)
-  const value = quoted ? quoted[2]! : text
-  if (value === '')
-    throw new UserError('option', `--${flag} has no value; write it behind the flag, or leave the flag out.`)
-  return value
+function optionOf(flag: string, options: readonly Option[]): Option {
+  const word = flag.toLowerCase()
+  const option = options.find(({ name, aliases }) => name === word || aliases?.includes(word))
+  if (!option || option.name === 'prompt') throw new UserError('option', unknownFlag(flag, options))
+  return option
 }
 
 function unknownFlag(flag: string, options: readonly Option[]): string {

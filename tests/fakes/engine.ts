@@ -1,0 +1,15 @@
+/** An engine that draws nothing: it answers at once, or step by step when a test says so. */
+
+import type { Model } from '../../src/engine/process/engine.ts'
+
+export const model: Model = {
+  name: 'tiny',
+  hash: '0123456789',
+  scheduler: 'DDIMScheduler',
+  numInferenceSteps: 20,
+  guidanceScale: 4,
+  width: 64,
+  height: 64,
+  sizeMultiple: 8,
+  usesGuidance: true,
+}
