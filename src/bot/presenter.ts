@@ -23,6 +23,8 @@ export class Presenter {
   readonly #messages = new Map<string, Message>()
   /** Emits a job's id when its message became stale. */
   readonly #stale = new EventEmitter()
+  /** Emits a job's id when nothing more will happen to it. */
+  readonly #finished = new EventEmitter()
   readonly #stopping = new AbortController()
 
   constructor(queue: JobQueue, log: Log) {
@@ -40,16 +42,18 @@ export class Presenter {
    * Resolves when that message stands; it is kept true from then on.
    */
   async present(job: Job, post: (view: View) => Promise<string>): Promise<void> {
-    const view = viewOf((await this.#queue.get(job.id)) ?? job, this.#queue.progress(job.id))
-    const message = await post(view)
-    this.#follow(await this.#queue.placed(job.id, message))
+    const newest = (await this.#queue.get(job.id)) ?? job
+    const id = await post(viewOf(newest, this.#queue.progress(job.id)))
+    const placed = await this.#queue.placed(job.id, id)
+    // Drawn again at once only if something was missed: platforms count edits.
+    this.#follow(placed, { stale: isFinished(newest) || placed.state !== newest.state })
   }
 
   /** Takes up again what a restart left unanswered; a job whose message is unknown gets a new one. */
   resume(job: Job): void {
     const platform = this.#platforms.get(job.place.platform)
     if (!platform) return
-    this.#follow(job, job.place.message === undefined ? (view) => platform.post(job, view) : undefined)
+    this.#follow(job, { post: job.place.message === undefined ? (view) => platform.post(job, view) : undefined })
   }
 
   /** Ends after the draws under way; what was not drawn is drawn after the next start. */
@@ -63,33 +67,42 @@ export class Presenter {
     if (message) {
       message.stale = true
       this.#stale.emit(job.id)
+      if (isFinished(job)) this.#finished.emit(job.id)
     } else if (job.place.message !== undefined) this.#follow(job)
     // Otherwise it is new, and `present` will draw it as it then stands.
   }
 
-  #follow(job: Job, post?: (view: View) => Promise<string>): void {
+  #follow(job: Job, { stale = true, post }: Partial<Pick<Message, 'stale' | 'post'>> = {}): void {
     if (this.#messages.has(job.id) || this.#stopping.signal.aborted) return
     const platform = this.#platforms.get(job.place.platform)
     if (!platform) return
-    const message: Message = { stale: true, post, drawing: Promise.resolve() }
+    const message: Message = { stale, post, drawing: Promise.resolve() }
     this.#messages.set(job.id, message)
     message.drawing = this.#keepTrue(job.id, message, platform)
   }
 
   async #keepTrue(id: string, message: Message, platform: Platform): Promise<void> {
     try {
-      while (!(await this.#drawnForGood(id, message, platform))) {
-        const { signal } = this.#stopping
-        if (!message.stale) await once(this.#stale, id, { signal })
-        // A last view need not wait: progress is throttled, the answer is not.
-        const newest = await this.#queue.get(id)
-        if (newest && !isFinished(newest)) await delay(platform.editIntervalMs, undefined, { signal })
-      }
+      do {
+        if (!message.stale) await once(this.#stale, id, { signal: this.#stopping.signal })
+        await this.#interval(id, platform)
+      } while (!(await this.#drawnForGood(id, message, platform)))
     } catch (error) {
       this.#reportUnlessStopping(platform, id, error as Error)
     } finally {
       this.#messages.delete(id)
     }
+  }
+
+  /** A last view need not wait: progress is throttled, the answer is not. */
+  async #interval(id: string, { editIntervalMs }: Platform): Promise<void> {
+    const newest = await this.#queue.get(id)
+    if (!newest || isFinished(newest)) return
+    const waiting = new AbortController()
+    const signal = AbortSignal.any([waiting.signal, this.#stopping.signal])
+    await Promise.race([delay(editIntervalMs, undefined, { signal }), once(this.#finished, id, { signal })]).finally(
+      () => waiting.abort(),
+    )
   }
 
   /** Draws the newest view; true when nothing is left to draw. */
