@@ -33,15 +33,12 @@ function relativeError(actual: readonly number[], expected: readonly number[]): 
 }
 
 describe('diffusers 0.40 goldens', () => {
-  it.each(Object.entries(goldens).filter(([, { cls }]) => ['DDIMScheduler', 'EulerDiscreteScheduler'].includes(cls)))(
-    '%s',
-    (_name, golden) => {
-      const scheduler = schedulerFromConfig({ ...golden.config, _class_name: golden.cls })
-      scheduler.setTimesteps(golden.steps)
-      expect(relativeError(scheduler.timesteps, golden.timesteps)).toBeLessThan(1e-6)
-      expect(relativeError([scheduler.initNoiseSigma], [golden.init_noise_sigma])).toBeLessThan(1e-6)
-      const outputs = denoise(scheduler, golden.first_sample, 42)
-      expect(relativeError(outputs.flat(), golden.outputs.flat())).toBeLessThan(1e-5)
-    },
-  )
+  it.each(Object.entries(goldens))('%s', (_name, golden) => {
+    const scheduler = schedulerFromConfig({ ...golden.config, _class_name: golden.cls })
+    scheduler.setTimesteps(golden.steps)
+    expect(relativeError(scheduler.timesteps, golden.timesteps)).toBeLessThan(1e-6)
+    expect(relativeError([scheduler.initNoiseSigma], [golden.init_noise_sigma])).toBeLessThan(1e-6)
+    const outputs = denoise(scheduler, golden.first_sample, 42)
+    expect(relativeError(outputs.flat(), golden.outputs.flat())).toBeLessThan(1e-5)
+  })
 })

@@ -70,6 +70,14 @@ export abstract class SigmaScheduler<Defaults extends SigmaDefaults> {
     this.index.reset()
   }
 
+  /** The same for methods of two evaluations a step: `between` holds the timestep of each step's second one. */
+  protected beginTwoStage(timesteps: readonly number[], between: readonly number[], sigmas: readonly number[]): void {
+    this.begin(
+      timesteps.flatMap((t, k) => (k === 0 ? [t] : [between[k - 1]!, t])),
+      [...sigmas.flatMap((sigma, k) => (k === 0 ? [sigma] : [sigma, sigma])), 0],
+    )
+  }
+
   /** Timesteps, and their noise levels without the final one: those of the spacing, or as the rule spreads them. */
   protected schedule(
     numInferenceSteps: number,

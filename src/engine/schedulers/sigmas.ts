@@ -37,6 +37,12 @@ export function timestepOf(sigma: number, sigmas: Float32Array): number {
   return (1 - w) * low + w * (low + 1)
 }
 
+/** A step from `sigma` to `next` as a deterministic one to `down` and noise of `up` on top: down² + up² = next². */
+export function ancestralStep(sigma: number, next: number): { up: number; down: number } {
+  const up = Math.sqrt((next ** 2 * (sigma ** 2 - next ** 2)) / sigma ** 2)
+  return { up, down: Math.sqrt(next ** 2 - up ** 2) }
+}
+
 /** `count` noise levels from `max` down to `min`. */
 export type SigmaRule = (max: number, min: number, count: number) => number[]
 

@@ -66,6 +66,33 @@ export function roundedTimesteps(...args: Parameters<typeof spacedTimesteps>): n
   return spacedTimesteps(...args).map(roundHalfToEven)
 }
 
+/**
+ * Whole timesteps for multistep solvers, whose last step ends before timestep 0: linspace and leading lay out one more and
+ * leave the last out.
+ *
+ * @param usable How many of the training timesteps may be visited, counted from 0.
+ */
+export function multistepTimesteps(
+  spacing: TimestepSpacing,
+  numInferenceSteps: number,
+  config: { num_train_timesteps: number; steps_offset: number },
+  usable = config.num_train_timesteps,
+): number[] {
+  const count = numInferenceSteps + 1
+  switch (spacing) {
+    case 'linspace':
+      return linspaceTimesteps(usable - 1, count)
+        .slice(0, -1)
+        .map(roundHalfToEven)
+    case 'leading':
+      return leadingTimesteps(Math.floor(usable / count), count, config.steps_offset).slice(0, -1)
+    case 'trailing': {
+      const ratio = config.num_train_timesteps / numInferenceSteps
+      return trailingTimesteps(usable, ratio, Math.min(numInferenceSteps, Math.ceil(usable / ratio)))
+    }
+  }
+}
+
 /** As numpy rounds. */
 export function roundHalfToEven(x: number): number {
   const rounded = Math.round(x)
