@@ -39,7 +39,7 @@ export interface Job {
   readonly createdAt: number
   readonly startedAt?: number
   readonly finishedAt?: number
-  /** How often the engine was given this job. */
+  /** How often the engine was given this job, less the times that an orderly stop interrupted it. */
   readonly attempts: number
   /** One an image, in order; empty until the job is done, and after its pictures expired or were deleted. */
   readonly pictures: readonly Picture[]
