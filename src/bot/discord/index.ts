@@ -1,0 +1,151 @@
+/** Discord as a platform: connects, registers the commands, and draws jobs in messages. */
+
+import { once } from 'node:events'
+import { setTimeout as delay } from 'node:timers/promises'
+import {
+  Client,
+  DiscordAPIError,
+  Events,
+  GatewayCloseCodes,
+  GatewayIntentBits,
+  OAuth2Scopes,
+  Options,
+  PermissionFlagsBits,
+  Routes,
+} from 'discord.js'
+import type { Job } from '../../job/job.ts'
+import type { Platform, Rooms } from '../platform.ts'
+import type { View } from '../view.ts'
+import { Interactions } from './interactions.ts'
+import { Messages } from './messages.ts'
+import { commandsOf } from './registration.ts'
+
+export interface DiscordSettings {
+  /** The bot's token. */
+  readonly token: string
+  /** Discord's REST address, such as `https://discord.com/api`; it names the gateway. */
+  readonly apiUrl: string
+}
+
+/** The least that posting, editing and attaching need. */
+const PERMISSIONS = [
+  PermissionFlagsBits.ViewChannel,
+  PermissionFlagsBits.SendMessages,
+  PermissionFlagsBits.SendMessagesInThreads,
+  PermissionFlagsBits.AttachFiles,
+]
+const MAX_PAUSE_MS = 60_000
+
+export function createDiscord(settings: DiscordSettings, rooms: Rooms): Platform {
+  return new Discord(settings, rooms)
+}
+
+class Discord implements Platform {
+  readonly name = 'discord'
+  /** A channel's messages share about one edit a second. */
+  readonly editIntervalMs = 1500
+  readonly #token: string
+  readonly #rooms: Rooms
+  readonly #client: Client
+  readonly #messages: Messages
+  readonly #interactions: Interactions
+  readonly #stopping = new AbortController()
+
+  constructor({ token, apiUrl }: DiscordSettings, rooms: Rooms) {
+    this.#token = token
+    this.#rooms = rooms
+    this.#client = new Client({
+      intents: [GatewayIntentBits.Guilds],
+      rest: { api: apiUrl.replace(/\/+$/, '') },
+      // Nothing here needs to know a guild before its members are served.
+      waitGuildTimeout: 0,
+      makeCache: Options.cacheWithLimits({ ...Options.DefaultMakeCacheSettings, MessageManager: 0 }),
+    })
+    this.#messages = new Messages(this.#client.rest, rooms.pictures)
+    this.#interactions = new Interactions(this.#client.rest, this.#messages, rooms)
+    this.#client.on(Events.InteractionCreate, (interaction) => this.#interactions.handle(interaction))
+    this.#client.on(Events.Error, (error) => rooms.log(`Discord: ${error.message}`))
+    this.#client.on(Events.ShardError, (error) => rooms.log(`Discord: the connection failed: ${error.message}`))
+    this.#client.on(Events.ShardResume, () => rooms.log('Discord: connected again.'))
+  }
+
+  async start(): Promise<void> {
+    try {
+      this.#client.rest.setToken(this.#token)
+      // The client gives up at the first failure; asked beforehand, Discord may be away for as long as it likes.
+      await this.#patiently(() => this.#client.rest.get(Routes.gatewayBot()))
+      await this.#register(await this.#connect())
+    } catch (error) {
+      throw this.#stopping.signal.aborted ? this.#stopping.signal.reason : error
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort(new Error('Discord: stopped before it was reached.'))
+    this.#client.removeAllListeners(Events.InteractionCreate)
+    await this.#interactions.settled()
+    await this.#client.destroy()
+  }
+
+  post(job: Job, view: View): Promise<string> {
+    return this.#messages.post(job, view)
+  }
+
+  edit(job: Job, view: View): Promise<void> {
+    return this.#messages.edit(job, view)
+  }
+
+  remove(job: Job): Promise<void> {
+    return this.#messages.remove(job)
+  }
+
+  async #connect(): Promise<Client<true>> {
+    const refused = new Promise<never>((_, reject) => {
+      this.#client.once(Events.ShardDisconnect, ({ code }) => reject(new Error(refusalOf(code))))
+    })
+    const ready = once(this.#client, Events.ClientReady, { signal: this.#stopping.signal })
+    await Promise.race([refused, Promise.all([ready, this.#client.login(this.#token)])])
+    this.#client.on(Events.ShardDisconnect, ({ code }) => this.#rooms.log(refusalOf(code)))
+    return this.#client as Client<true>
+  }
+
+  async #register({ application, user, guilds }: Client<true>): Promise<void> {
+    const body = commandsOf(this.#rooms.commands.options)
+    await this.#patiently(() => this.#client.rest.put(Routes.applicationCommands(application.id), { body }))
+    const invite = this.#client.generateInvite({
+      scopes: [OAuth2Scopes.Bot, OAuth2Scopes.ApplicationsCommands],
+      permissions: PERMISSIONS,
+    })
+    const servers = guilds.cache.size === 1 ? '1 server' : `${guilds.cache.size} servers`
+    this.#rooms.log(`Discord: signed in as ${user.username}, in ${servers}; invite it with ${invite}`)
+  }
+
+  /** Asks until Discord answers. @throws Error with a sentence when the answer is no */
+  async #patiently(ask: () => Promise<unknown>): Promise<void> {
+    const { signal } = this.#stopping
+    for (let pause = 1000; ; pause = Math.min(2 * pause, MAX_PAUSE_MS)) {
+      signal.throwIfAborted()
+      try {
+        await ask()
+        return
+      } catch (error) {
+        if (error instanceof DiscordAPIError) throw new Error(sentenceFor(error), { cause: error })
+        this.#rooms.log(`Discord cannot be reached (${(error as Error).message}); trying again in ${pause / 1000} s.`)
+      }
+      await delay(pause, undefined, { signal })
+    }
+  }
+}
+
+const WRONG_TOKEN =
+  'Discord refused DISCORD_TOKEN; copy it again from https://discord.com/developers/applications (Bot, Reset Token).'
+
+function sentenceFor({ status, code, message }: DiscordAPIError): string {
+  if (status === 401) return WRONG_TOKEN
+  return `Discord refused to start the bot (${code}): ${message.replace(/\s+/g, ' ')}`
+}
+
+function refusalOf(code: number): string {
+  if (code === GatewayCloseCodes.AuthenticationFailed) return WRONG_TOKEN
+  return `Discord closed the connection for good (${code} ${GatewayCloseCodes[code] ?? ''}); start Seedling again.`
+}

@@ -1,0 +1,145 @@
+/**
+ * A Discord of our own on loopback: REST and gateway, for the real discord.js client, with people in it.
+ * Set DISCORD_API_URL to `apiUrl` and DISCORD_TOKEN to `token`; look at `problems` when done.
+ */
+
+import { once } from 'node:events'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { Gateway } from './gateway.ts'
+import { Member } from './member.ts'
+import { type Answer, Rest } from './rest.ts'
+import { type Channel, userOf, World } from './world.ts'
+
+export type { Member } from './member.ts'
+export type { FakeMessage } from './message.ts'
+export type { Channel } from './world.ts'
+
+export async function startFakeDiscord({ port = 0 } = {}): Promise<FakeDiscord> {
+  const server = createServer()
+  server.listen(port, '127.0.0.1')
+  await once(server, 'listening')
+  return new FakeDiscord(server)
+}
+
+export class FakeDiscord {
+  readonly token = 'fake.discord.token'
+  readonly apiUrl: string
+  /** A channel of the guild, where members are unless they go elsewhere. */
+  readonly channel: Channel
+  readonly #world = new World()
+  readonly #server: Server
+  readonly #rest: Rest
+  readonly #gateway: Gateway
+  #last: { event: string; data: unknown } | undefined
+
+  constructor(server: Server) {
+    const { port } = server.address() as AddressInfo
+    const url = `ws://127.0.0.1:${port}`
+    const { application, guild } = this.#world
+    this.#server = server
+    this.apiUrl = `http://127.0.0.1:${port}/api`
+    this.channel = this.#world.channel(0)
+    this.#rest = new Rest(this.#world, this.token, () => url)
+    this.#gateway = new Gateway(server, {
+      url,
+      token: this.token,
+      ready: {
+        user: userOf(this.#world.bot, true),
+        guilds: [{ id: guild, unavailable: true }],
+        application: { id: application, flags: 0 },
+      },
+      greeting: [{ t: 'GUILD_CREATE', d: { id: guild, name: 'Friends', members: [], channels: [], roles: [] } }],
+    })
+    server.on('request', async (incoming, response) => {
+      const { status, body, headers }: Answer = await this.#rest.answer(incoming)
+      response.writeHead(status, { 'content-type': 'application/json', ...headers })
+      response.end(body === undefined ? undefined : JSON.stringify(body))
+    })
+  }
+
+  get guildId(): string {
+    return this.#world.guild
+  }
+
+  /** The commands that the bot registered, as it sent them. */
+  get commands() {
+    return this.#world.commands
+  }
+
+  /** Everything the bot did that Discord does not allow; a good bot leaves it empty. */
+  get problems(): string[] {
+    return [...this.#rest.problems, ...this.#gateway.problems]
+  }
+
+  /** Every request so far, as `METHOD /path`. */
+  get requests(): readonly string[] {
+    return this.#rest.requests
+  }
+
+  /** All messages, oldest first, without those that only one person sees. */
+  get messages() {
+    return [...this.#world.messages.values()].filter(({ ephemeral }) => !ephemeral)
+  }
+
+  /** Somebody new in the guild. */
+  member(username: string, nick: string | null = null): Member {
+    const dispatch = (event: string, data: unknown) => {
+      this.#last = { event, data }
+      this.#gateway.dispatch(event, data)
+    }
+    return new Member(this.#world, dispatch, { id: this.#world.snowflake(), username, nick }, this.channel)
+  }
+
+  /** Another channel: `guild` text, `dm` with the bot, `group` of people without it. */
+  newChannel(kind: 'guild' | 'dm' | 'group'): Channel {
+    return this.#world.channel(({ guild: 0, dm: 1, group: 3 } as const)[kind])
+  }
+
+  /** Fifteen minutes pass for every interaction so far. */
+  expireTokens(): void {
+    for (const interaction of this.#world.interactions.values()) interaction.expired = true
+  }
+
+  /** The largest file that may be attached, in bytes. */
+  limitAttachments(bytes: number): void {
+    this.#world.attachmentLimit = bytes
+  }
+
+  /** A channel's messages may be created and edited so often in so many milliseconds. */
+  limitRequests(requests: number, ms: number): void {
+    this.#rest.limit = { requests, ms }
+  }
+
+  /** The next requests to channels are answered with 429, whatever the headers said before. */
+  refuseRequests(count: number): void {
+    this.#rest.refuse = count
+  }
+
+  /** How many requests were answered with 429. */
+  get limited(): number {
+    return this.#rest.limited
+  }
+
+  /** Closes whoever identifies with this gateway close code. */
+  refuseSessions(code: number): void {
+    this.#gateway.refusal = code
+  }
+
+  /** Cuts the gateway's connections; the client may resume. */
+  dropConnections(): void {
+    this.#gateway.drop()
+  }
+
+  /** The last event comes once more, as happens when a session resumes. */
+  repeatLastEvent(): void {
+    this.#gateway.dispatch(this.#last!.event, this.#last!.data)
+  }
+
+  async stop(): Promise<void> {
+    this.#gateway.stop()
+    this.#server.close()
+    this.#server.closeAllConnections()
+    await once(this.#server, 'close')
+  }
+}

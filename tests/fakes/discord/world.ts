@@ -1,0 +1,95 @@
+/** What the fake Discord consists of: channels, messages, interactions. Every part of the fake reads and changes it here. */
+
+import { randomBytes } from 'node:crypto'
+import type { Body } from './contract.ts'
+import { FakeMessage } from './message.ts'
+
+export interface Channel {
+  readonly id: string
+  /** 0 a guild's text channel, 1 a direct message with the bot, 3 a group of people without the bot. */
+  readonly type: 0 | 1 | 3
+  readonly guild: string | undefined
+  /** The bot may look at it with its own token. */
+  botSees: boolean
+  /** The bot may attach files in it. */
+  botAttaches: boolean
+  deleted: boolean
+}
+
+/** A person as the API gives them. */
+export interface Person {
+  readonly id: string
+  readonly username: string
+  readonly nick: string | null
+}
+
+export interface Interaction {
+  readonly id: string
+  readonly token: string
+  readonly person: Person
+  readonly channel: Channel
+  /** The message whose button was clicked. */
+  readonly target: FakeMessage | undefined
+  /** Its type in answers: none yet, 4 a message, 5 a message that is announced, 6 nothing new, 8 choices. */
+  answer: number | undefined
+  /** The message that answers it, or the clicked one. */
+  original: FakeMessage | undefined
+  expired: boolean
+  /** Resolves the member's wait with what they see first. */
+  readonly answered: (seen: FakeMessage | string[]) => void
+}
+
+const EPOCH = 1_420_070_400_000
+
+export class World {
+  #snowflakes = 0
+  readonly application = this.snowflake()
+  readonly guild = this.snowflake()
+  readonly bot: Person = { id: this.application, username: 'seedling', nick: null }
+  readonly channels = new Map<string, Channel>()
+  readonly messages = new Map<string, FakeMessage>()
+  readonly interactions = new Map<string, Interaction>()
+  /** The commands that the bot registered. */
+  commands: Body[] = []
+  /** Sentences for one person only, oldest first. */
+  readonly whispers: { readonly person: Person; readonly message: FakeMessage }[] = []
+  /** What one file may have in bytes. */
+  attachmentLimit = 10 * 2 ** 20
+
+  /** As large as Discord's, so that whoever takes them for numbers is found out. */
+  snowflake(): string {
+    return String((BigInt(Date.now() - EPOCH) << 22n) + BigInt(++this.#snowflakes))
+  }
+
+  channel(type: Channel['type']): Channel {
+    const guild = type === 0 ? this.guild : undefined
+    const channel = { id: this.snowflake(), type, guild, botSees: type !== 3, botAttaches: true, deleted: false }
+    this.channels.set(channel.id, channel)
+    return channel
+  }
+
+  message(channel: string, type: number): FakeMessage {
+    const message = new FakeMessage(this.snowflake(), channel, type)
+    this.messages.set(message.id, message)
+    return message
+  }
+
+  interaction(fields: Pick<Interaction, 'person' | 'channel' | 'target' | 'answered'>): Interaction {
+    const token = randomBytes(32).toString('base64url')
+    const interaction = {
+      id: this.snowflake(),
+      token,
+      answer: undefined,
+      original: fields.target,
+      expired: false,
+      ...fields,
+    }
+    this.interactions.set(token, interaction)
+    return interaction
+  }
+}
+
+/** The person's account, as the API gives it. */
+export function userOf({ id, username }: Person, bot = false): Body {
+  return { id, username, global_name: username, discriminator: '0', avatar: null, bot, system: false }
+}
