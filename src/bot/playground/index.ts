@@ -1,0 +1,131 @@
+/** The playground: a chat in the browser, and a platform like the others. */
+
+import type { Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { fileURLToPath } from 'node:url'
+import { createAdaptorServer } from '@hono/node-server'
+import { Hono } from 'hono'
+import type { Job } from '../../job/job.ts'
+import type { Platform, Rooms } from '../platform.ts'
+import { type View, viewOf } from '../view.ts'
+import { messageOfView } from './message.ts'
+import { readPage } from './page-files.ts'
+import { routes } from './routes.ts'
+import { fromThePage, headers, knownHost, smallBody } from './security.ts'
+import { type Stream, Streams } from './streams.ts'
+
+export interface PlaygroundOptions {
+  readonly host: string
+  /** 0 = any free one. */
+  readonly port: number
+  /** The model's name, for the page. */
+  readonly model: string
+  /** Where the built page lies; beside this file unless set. */
+  readonly pageFolder?: string
+}
+
+export interface Playground extends Platform {
+  /** Such as `http://localhost:3000`, once started. */
+  readonly address: string
+}
+
+const EDIT_INTERVAL_MS = 200
+/** How long answers under way may take once the server stops. */
+const GRACE_MS = 1000
+
+export function createPlayground(options: PlaygroundOptions, rooms: Rooms): Playground {
+  const { host, port, model, pageFolder = fileURLToPath(new URL('./page', import.meta.url)) } = options
+  const streams = new Streams()
+  /** Jobs that a crash cut off before their visitor's page heard of them, by visitor. */
+  const unheard = new Map<string, Set<string>>()
+  let server: Server | undefined
+  let address = ''
+
+  function push(job: Job, view: View): boolean {
+    const pages = streams.showing(job.id, job.place.channel)
+    for (const stream of pages) stream.send(job.id, 'job', messageOfView(job, view, stream.visitor))
+    return pages.some((stream) => stream.visitor === job.place.channel)
+  }
+
+  async function connected(stream: Stream): Promise<void> {
+    const missed = unheard.get(stream.visitor) ?? []
+    unheard.delete(stream.visitor)
+    for (const id of new Set([...stream.jobs, ...missed])) {
+      const job = await rooms.queue.get(id)
+      if (!job || job.deletedAt) stream.sendUnlessNewer(id, 'removed', { job: id })
+      else stream.sendUnlessNewer(id, 'job', messageOfView(job, viewOf(job, rooms.queue.progress(id)), stream.visitor))
+    }
+  }
+
+  const platform: Playground = {
+    name: 'playground',
+    editIntervalMs: EDIT_INTERVAL_MS,
+
+    get address() {
+      return address
+    },
+
+    async start() {
+      const app = new Hono()
+      app.use(headers, knownHost(host))
+      app.on('POST', '*', fromThePage, smallBody)
+      for (const [path, handler] of await readPage(pageFolder)) app.get(path, handler)
+      const present = (job: Job) =>
+        rooms.presenter.present(job, async (view) => {
+          push(job, view)
+          return job.id
+        })
+      app.route('/', routes({ rooms, streams, model, present, connected }))
+      server = createAdaptorServer({ fetch: app.fetch }) as Server
+      await listen(server, host, port)
+      address = `http://${nameOf(host)}:${(server.address() as AddressInfo).port}`
+    },
+
+    async stop() {
+      streams.endAll()
+      if (!server?.listening) return
+      const closed = new Promise((resolve) => server!.close(resolve))
+      const grace = setTimeout(() => server!.closeAllConnections(), GRACE_MS)
+      await closed
+      clearTimeout(grace)
+    },
+
+    // A page asks for the jobs it knows when it connects, so a job counts as shown as soon as its record stands. Here
+    // comes only what its page never heard of, because a crash came before the answer.
+    async post(job, view) {
+      const visitor = job.place.channel
+      if (!push(job, view)) unheard.set(visitor, (unheard.get(visitor) ?? new Set()).add(job.id))
+      return job.id
+    },
+
+    async edit(job, view) {
+      push(job, view)
+    },
+
+    async remove(job) {
+      for (const stream of streams.showing(job.id, job.place.channel)) stream.send(job.id, 'removed', { job: job.id })
+    },
+  }
+  return platform
+}
+
+function listen(server: Server, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => reject(new Error(sentenceFor(error, host, port))))
+    server.listen(port, host, resolve)
+  })
+}
+
+function sentenceFor({ code, message }: NodeJS.ErrnoException, host: string, port: number): string {
+  if (code === 'EADDRINUSE') return `Port ${port} is in use by another program; set PORT to a free one.`
+  if (code === 'EACCES') return `Port ${port} may not be opened by this user; set PORT to one above 1023.`
+  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND')
+    return `HOST is ${host}, which is no address of this machine; set HOST to 127.0.0.1 or 0.0.0.0.`
+  return `The playground cannot listen on ${host}:${port}: ${message}`
+}
+
+/** What to open in a browser. */
+function nameOf(host: string): string {
+  if (['127.0.0.1', '::1', '0.0.0.0', '::'].includes(host)) return 'localhost'
+  return host.includes(':') ? `[${host}]` : host
+}

@@ -1,0 +1,93 @@
+/** Answers that only this visitor sees: what could not be done, and help. */
+
+import type { ComponentChildren } from 'preact'
+import type { Option } from '../../../commands/options.ts'
+import type { HelpEntry, NoteEntry } from './chat.ts'
+import { COMMANDS, rangeOf } from './completion.ts'
+import { Sprout } from './icons.tsx'
+import { Time } from './time.tsx'
+
+interface NoteProps {
+  readonly entry: NoteEntry | HelpEntry
+  readonly options: readonly Option[]
+  readonly onDismiss: () => void
+}
+
+export function Note({ entry, options, onDismiss }: NoteProps) {
+  return (
+    <li class="message message-note">
+      {entry.kind === 'note' && (
+        <p class="asked">
+          <span class="asked-line" dir="auto">
+            {entry.line}
+          </span>
+        </p>
+      )}
+      <div class="face">
+        <Sprout />
+      </div>
+      <article class="said">
+        <header>
+          <b class="name">Seedling</b>
+          <span class="badge">App</span>
+          <Time at={entry.time} />
+        </header>
+        {entry.kind === 'help' ? <Help options={options} /> : <p class="sentence">{entry.text}</p>}
+        <p class="only-you">
+          Only you can see this ·{' '}
+          <button type="button" class="more" onClick={onDismiss}>
+            Dismiss
+          </button>
+        </p>
+      </article>
+    </li>
+  )
+}
+
+function Help({ options }: { options: readonly Option[] }) {
+  return (
+    <div class="help">
+      <p>Say what you would like to see; plain words are enough. These are the commands:</p>
+      <Table>
+        {COMMANDS.map(({ label, description, note }) => (
+          <Row key={label} term={`${label} ${note}`} text={description} />
+        ))}
+      </Table>
+      <p>
+        Options go behind the prompt, as in <code>a red apple --seed 7 --count 4</code>:
+      </p>
+      <Table>
+        {options
+          .filter(({ name }) => name !== 'prompt')
+          .map((option) => (
+            <Row key={option.name} term={`--${option.name}`} text={option.description} note={limitsOf(option)} />
+          ))}
+      </Table>
+      <p>
+        Under each result, 🔄 draws it again with a new seed, V1–V4 draw variations of a picture and U1–U4 a larger one.
+        Cancel and 🗑 are for whoever asked for it.
+      </p>
+    </div>
+  )
+}
+
+function Table({ children }: { children: ComponentChildren }) {
+  return <dl class="help-table">{children}</dl>
+}
+
+function Row({ term, text, note = '' }: { term: string; text: string; note?: string }) {
+  return (
+    <div>
+      <dt>
+        <code>{term.trim()}</code>
+      </dt>
+      <dd>
+        {text} {note && <span class="dim">{note}</span>}
+      </dd>
+    </div>
+  )
+}
+
+function limitsOf(option: Option): string {
+  return [rangeOf(option), option.default && `default: ${option.default}`].filter(Boolean).join(' · ')
+}

@@ -1,0 +1,87 @@
+/** A job's pictures in a grid, finished or coming; both take the same room, so that nothing moves when they are done. */
+
+import { useState } from 'preact/hooks'
+import type { Message, MessagePicture } from '../message.ts'
+
+export interface PicturesProps {
+  readonly message: Message
+  /** The picture that a button under the pointer is about. */
+  readonly marked: number | undefined
+  readonly onOpen: (index: number) => void
+}
+
+export function Pictures({ message, marked, onOpen }: PicturesProps) {
+  if (message.state === 'done') {
+    return message.pictures.length === 0 ? (
+      <p class="gone">The pictures are no longer kept; 🔄 draws new ones.</p>
+    ) : (
+      <Grid message={message}>
+        {message.pictures.map((picture) => (
+          <Finished
+            key={picture.index}
+            picture={picture}
+            marked={marked === picture.index}
+            onOpen={() => onOpen(picture.index)}
+          />
+        ))}
+      </Grid>
+    )
+  }
+  if (message.state !== 'queued' && message.state !== 'running') return null
+  return (
+    <Grid message={message}>
+      {Array.from({ length: message.count }, (_, index) => (
+        <Coming key={index} message={message} index={index} />
+      ))}
+    </Grid>
+  )
+}
+
+function Grid({ message, children }: { message: Message; children: preact.ComponentChildren }) {
+  const { width, height, count } = message
+  const columns = count === 1 ? 1 : count === 3 ? 3 : 2
+  const style = {
+    gridTemplateColumns: `repeat(${columns}, minmax(0, ${shownWidth(width, height, count)}px))`,
+    '--shape': `${width} / ${height}`,
+  }
+  return (
+    <div class={`pictures${isSmall(message) ? ' pictures-small' : ''}`} style={style}>
+      {children}
+    </div>
+  )
+}
+
+function Finished({ picture, marked, onOpen }: { picture: MessagePicture; marked: boolean; onOpen: () => void }) {
+  const [lost, setLost] = useState(false)
+  const { url, alt, width, height } = picture
+  if (lost) return <p class="tile gone">No longer kept</p>
+  return (
+    <button type="button" class={`tile${marked ? ' tile-marked' : ''}`} onClick={onOpen} aria-label={`Look at: ${alt}`}>
+      <img src={url} alt={alt} width={width} height={height} onError={() => setLost(true)} />
+    </button>
+  )
+}
+
+/** The preview shows all pictures side by side; each tile shows its part. */
+function Coming({ message: { preview, count }, index }: { message: Message; index: number }) {
+  const style = preview && {
+    backgroundImage: `url("${preview}")`,
+    backgroundSize: `${count * 100}% 100%`,
+    backgroundPosition: `${count === 1 ? 0 : (100 * index) / (count - 1)}% 0`,
+  }
+  return <div class={`tile coming${preview ? ' coming-preview' : ''}`} style={style || {}} aria-hidden="true" />
+}
+
+/** Pictures of this many pixels are shown larger than they are, pixel by pixel, where smoothing would only blur them. */
+const SMALL = 128
+
+export function isSmall({ width, height }: { width: number; height: number }): boolean {
+  return Math.max(width, height) <= SMALL
+}
+
+/** In CSS pixels: a whole number of times for small pictures, and about a third of the column for large ones. */
+function shownWidth(width: number, height: number, count: number): number {
+  const side = Math.max(width, height)
+  if (isSmall({ width, height })) return width * Math.max(2, Math.floor((count === 1 ? 288 : 224) / side))
+  return Math.round((width * (count === 1 ? 448 : 288)) / side)
+}

@@ -1,0 +1,132 @@
+/** The playground's web interface: what the page may ask, each answered by the commands that every platform shares. */
+
+import { Hono } from 'hono'
+import { z } from 'zod'
+import { parseActionId } from '../../commands/actions.ts'
+import type { Context as Asker } from '../../commands/commands.ts'
+import { parseInline } from '../../commands/inline.ts'
+import { UserError, type UserErrorCode } from '../../job/errors.ts'
+import type { Author, Job } from '../../job/job.ts'
+import { type Rooms, sentenceOf } from '../platform.ts'
+import { type Failure, type Message, messageOf, type Session } from './message.ts'
+import type { Stream, Streams } from './streams.ts'
+import { visitorOf, welcome } from './visitor.ts'
+
+/** How many jobs a page may follow; it remembers no more. */
+const MAX_FOLLOWED = 100
+const JOB_ID = /^[0-9a-f]{16}$/
+
+const STATUS = { option: 400, limit: 429, gone: 404, forbidden: 403, unavailable: 503 } as const satisfies Record<
+  UserErrorCode,
+  number
+>
+
+export interface Surface {
+  readonly rooms: Rooms
+  readonly streams: Streams
+  readonly model: string
+  /** Shows a new job in the visitor's pages. */
+  present(job: Job): Promise<void>
+  /** A page listens, and knows these jobs. */
+  connected(stream: Stream): Promise<void>
+}
+
+export function routes({
+  rooms,
+  streams,
+  model,
+  present,
+  connected,
+}: Surface): Hono<{ Variables: { visitor: Author } }> {
+  const { commands, queue, pictures, log } = rooms
+  const app = new Hono<{ Variables: { visitor: Author } }>()
+  const seenBy = (job: Job, { id }: Author): Message => messageOf(job, queue.progress(job.id), id)
+
+  app.onError((error, c) => {
+    const failure: Failure = { error: sentenceOf(error, log) }
+    return c.json(failure, error instanceof UserError ? STATUS[error.code] : 500)
+  })
+  app.notFound((c) => c.json<Failure>({ error: 'There is nothing here; the playground is at /.' }, 404))
+
+  // A cookie is given here and not with the page: a link from elsewhere opens the page without its SameSite cookie, and
+  // a new one would then take the place of the visitor's own.
+  app.post('/api/session', (c) => {
+    const { name } = welcome(c)
+    return c.json<Session>({ name, model, options: commands.options })
+  })
+
+  app.get('/pictures/:job{[0-9a-f]{16}}/:file{[0-9]\\.png}', async (c) => {
+    const { job, file } = c.req.param()
+    const index = Number.parseInt(file, 10)
+    const png = await pictures.read(job, index)
+    if (!png) return c.json<Failure>({ error: 'This picture is no longer kept.' }, 404)
+    return c.body(new Uint8Array(png), 200, {
+      'content-type': 'image/png',
+      'cache-control': 'private, max-age=31536000, immutable',
+      'content-disposition': `inline; filename="seedling-${job}-${index + 1}.png"`,
+    })
+  })
+
+  app.use('/api/*', async (c, next) => {
+    const visitor = visitorOf(c)
+    if (!visitor) return c.json<Failure>({ error: 'Your browser sent no cookie; allow cookies here and reload.' }, 401)
+    c.set('visitor', visitor)
+    return next()
+  })
+
+  app.get('/api/jobs/:job', async (c) => c.json(seenBy(await commands.show(c.req.param('job')), c.get('visitor'))))
+
+  app.post('/api/imagine', async (c) => {
+    const { text } = await bodyOf(c.req, z.object({ text: z.string() }))
+    const job = await commands.imagine(parseInline(text, commands.options), askerOf(c.get('visitor')))
+    await present(job)
+    return c.json(seenBy(job, c.get('visitor')), 201)
+  })
+
+  app.post('/api/act', async (c) => {
+    const { id } = await bodyOf(c.req, z.object({ id: z.string() }))
+    const action = parseActionId(id)
+    if (!action) throw unreadable()
+    const job = await commands.act(action, askerOf(c.get('visitor')))
+    if (job.id === action.job) return c.body(null, 204)
+    await present(job)
+    return c.json(seenBy(job, c.get('visitor')), 201)
+  })
+
+  app.get('/api/events', async (c) => {
+    const jobs = (c.req.query('jobs') ?? '')
+      .split(',')
+      .filter((id) => JOB_ID.test(id))
+      .slice(0, MAX_FOLLOWED)
+    const stream = streams.connect(c.get('visitor').id, jobs)
+    if (!stream) return c.json<Failure>({ error: 'Too many pages are open; close one.' }, 429)
+    connected(stream).catch((error) => {
+      sentenceOf(error, log)
+      stream.end()
+    })
+    return c.body(stream.body, 200, {
+      'content-type': 'text/event-stream',
+      'cache-control': 'no-store',
+      // The proxy nginx would hold it back, and a socket kept for later would hold up the server's end.
+      'x-accel-buffering': 'no',
+      connection: 'close',
+    })
+  })
+
+  return app
+}
+
+/** Each visitor has a chat alone: limits count by it, and nobody else's jobs appear in it. */
+function askerOf(author: Author): Asker {
+  return { author, place: { platform: 'playground', guild: author.id, channel: author.id } }
+}
+
+async function bodyOf<Body>(request: { json(): Promise<unknown> }, schema: z.ZodType<Body>): Promise<Body> {
+  const body = schema.safeParse(await request.json().catch(() => undefined))
+  if (!body.success) throw unreadable()
+  return body.data
+}
+
+function unreadable(): UserError {
+  return new UserError('option', 'The playground could not read this; reload the page and try again.')
+}

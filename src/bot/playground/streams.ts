@@ -1,0 +1,103 @@
+/** The pages that listen: one server-sent event stream each, which carries the newest view of every job, in order. */
+
+import type { Events } from './message.ts'
+
+/** A browser opens six connections to one host; two are left for everything else. */
+const MAX_PER_VISITOR = 4
+/** Proxies close what stays silent for a minute. */
+const HEARTBEAT_MS = 25_000
+
+export class Streams {
+  readonly #open = new Set<Stream>()
+
+  /** Undefined when the visitor has too many already. */
+  connect(visitor: string, jobs: readonly string[]): Stream | undefined {
+    if ([...this.#open].filter((stream) => stream.visitor === visitor).length >= MAX_PER_VISITOR) return undefined
+    const stream: Stream = new Stream(visitor, jobs, () => this.#open.delete(stream))
+    this.#open.add(stream)
+    return stream
+  }
+
+  /** The pages that show a job: its visitor's, and those that asked for it by its id. */
+  showing(job: string, visitor: string): Stream[] {
+    return [...this.#open].filter((stream) => stream.visitor === visitor || stream.jobs.has(job))
+  }
+
+  endAll(): void {
+    for (const stream of this.#open) stream.end()
+  }
+}
+
+/** Keeps one event a job while the page is slow, the newest, so that a page that never reads costs no memory. */
+export class Stream {
+  readonly visitor: string
+  readonly jobs: ReadonlySet<string>
+  readonly body: ReadableStream<Uint8Array>
+  readonly #waiting = new Map<string, string>()
+  readonly #seen = new Set<string>()
+  readonly #onEnd: () => void
+  readonly #heartbeat: NodeJS.Timeout
+  #controller!: ReadableStreamDefaultController<Uint8Array>
+  #pulled: (() => void) | undefined
+  #open = true
+
+  constructor(visitor: string, jobs: readonly string[], onEnd: () => void) {
+    this.visitor = visitor
+    this.jobs = new Set(jobs)
+    this.#onEnd = onEnd
+    this.#put('heartbeat', ': hello\n\n')
+    this.#heartbeat = setInterval(() => this.#put('heartbeat', ': still here\n\n'), HEARTBEAT_MS).unref()
+    this.body = new ReadableStream({
+      start: (controller) => {
+        this.#controller = controller
+      },
+      pull: () => this.#pull(),
+      cancel: () => this.#ended(),
+    })
+  }
+
+  send<Name extends keyof Events>(job: string, event: Name, data: Events[Name]): void {
+    this.#seen.add(job)
+    this.#put(job, `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`)
+  }
+
+  /** What was read from the store earlier and must not overtake what happened since. */
+  sendUnlessNewer<Name extends keyof Events>(job: string, event: Name, data: Events[Name]): void {
+    if (!this.#seen.has(job)) this.send(job, event, data)
+  }
+
+  end(): void {
+    if (!this.#open) return
+    this.#ended()
+    this.#controller.close()
+  }
+
+  #put(key: string, text: string): void {
+    this.#waiting.set(key, text)
+    this.#flush()
+  }
+
+  #pull(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#pulled = resolve
+      this.#flush()
+    })
+  }
+
+  /** Hands over all that waits once the page has read what came before. */
+  #flush(): void {
+    if (!this.#pulled || this.#waiting.size === 0) return
+    this.#controller.enqueue(new TextEncoder().encode([...this.#waiting.values()].join('')))
+    this.#waiting.clear()
+    this.#pulled()
+    this.#pulled = undefined
+  }
+
+  #ended(): void {
+    this.#open = false
+    clearInterval(this.#heartbeat)
+    this.#pulled?.()
+    this.#pulled = undefined
+    this.#onEnd()
+  }
+}

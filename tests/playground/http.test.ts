@@ -1,0 +1,314 @@
+/** The playground from outside, without a browser: what it answers, to whom, and what it refuses. */
+
+import { createServer, request } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createPlayground, type Playground } from '../../src/bot/playground/index.ts'
+import { createRooms, pageFolder, type TestRooms } from './rooms.ts'
+import { Visitor } from './visitor.ts'
+
+let rooms: TestRooms
+let playground: Playground
+
+beforeAll(async () => {
+  rooms = createRooms()
+  playground = createPlayground({ host: '127.0.0.1', port: 0, model: 'tiny', pageFolder }, rooms)
+  rooms.presenter.add(playground)
+  await playground.start()
+})
+
+afterAll(async () => {
+  await rooms.presenter.stop()
+  await playground.stop()
+})
+
+const arrive = () => Visitor.arrive(playground.address)
+
+describe('a job', () => {
+  it('is told of from the queue to its pictures', async () => {
+    const visitor = await arrive()
+    await using events = await visitor.listen()
+    const message = await visitor.imagine('a red apple --seed 7 --count 2')
+    expect(message).toMatchObject({ state: 'queued', prompt: 'a red apple', mine: true, count: 2, width: 64 })
+    expect((await events.next())!.data).toEqual(message)
+
+    rooms.queue.run(message.job, 5, 40, Buffer.from('preview'))
+    const running = await events.until(({ data }) => data.state === 'running')
+    expect(running.data).toMatchObject({ fraction: 0.125, preview: 'data:image/png;base64,cHJldmlldw==' })
+
+    await rooms.queue.finish(message.job)
+    const { data } = await events.until(({ data }) => data.state === 'done')
+    expect(data.pictures.map(({ url }) => url)).toEqual([
+      `/pictures/${message.job}/0.png`,
+      `/pictures/${message.job}/1.png`,
+    ])
+    expect(data.actions.map(({ label }) => label)).toEqual(['🔄', 'V1', 'V2', 'U1', 'U2', '🗑'])
+    expect(rooms.queue.jobs.get(message.job)!.place.message).toBe(message.job)
+  })
+
+  it('gives its pictures as unchanging PNGs, and none that do not exist', async () => {
+    const visitor = await arrive()
+    const { job } = await visitor.imagine('a pear')
+    await rooms.queue.finish(job)
+    const picture = await visitor.get(`/pictures/${job}/0.png`)
+    expect(picture.headers.get('content-type')).toBe('image/png')
+    expect(picture.headers.get('cache-control')).toContain('immutable')
+    expect(picture.headers.get('x-content-type-options')).toBe('nosniff')
+    expect(Buffer.from(await picture.arrayBuffer())).toEqual(await rooms.pictures.read(job, 0))
+    for (const path of [
+      `${job}/1.png`,
+      `${job}/0`,
+      `${job}/..%2f..%2fetc%2fpasswd`,
+      '..%2f..%2fpackage.json',
+      'x/0.png',
+    ]) {
+      expect((await visitor.get(`/pictures/${path}`)).status, path).toBe(404)
+    }
+  })
+
+  it('comes back for a page that connects later, and is gone for one that knew a deleted one', async () => {
+    const visitor = await arrive()
+    const kept = await visitor.imagine('a plum')
+    const deleted = await visitor.imagine('a fig')
+    expect((await visitor.act('delete', deleted.job)).status).toBe(204)
+    await using events = await visitor.listen([kept.job, deleted.job, '../../secret'])
+    expect(await events.next()).toMatchObject({ event: 'job', data: { job: kept.job, prompt: 'a plum' } })
+    expect(await events.next()).toEqual({ event: 'removed', data: { job: deleted.job } })
+  })
+
+  it('that a crash cut off before its page heard of it reaches that page when it connects', async () => {
+    const visitor = await arrive()
+    const { job } = await visitor.imagine('a cherry')
+    const lost = structuredClone(rooms.queue.jobs.get(job)!)
+    const again = createRooms()
+    const { message: _, ...place } = lost.place
+    again.queue.jobs.set(job, { ...lost, place })
+    const restarted = createPlayground({ host: '127.0.0.1', port: 0, model: 'tiny', pageFolder }, again)
+    again.presenter.add(restarted)
+    await restarted.start()
+    for (const unanswered of await again.queue.recover()) again.presenter.resume(unanswered)
+    const returned = await Visitor.arrive(restarted.address)
+    returned.cookie = visitor.cookie
+    await using events = await returned.listen()
+    await again.queue.finish(job)
+    await events.until(({ data }) => data.job === job && data.state === 'done')
+    await again.presenter.stop()
+    await restarted.stop()
+  })
+})
+
+describe("somebody else's job", () => {
+  it('is never pushed to a stranger, but shown to whoever has its id, without what is the author’s alone', async () => {
+    const [author, stranger] = [await arrive(), await arrive()]
+    await using events = await stranger.listen()
+    const { job, authorName } = await author.imagine('a secret garden')
+    const shown = await (await stranger.get(`/api/jobs/${job}`)).text()
+    expect(JSON.parse(shown)).toMatchObject({ mine: false, authorName, actions: [] })
+    for (const id of [author.cookie.split('=')[1]!, rooms.queue.jobs.get(job)!.author.id])
+      expect(shown).not.toContain(id)
+    const own = await stranger.imagine('a public park')
+    expect((await events.next())!.data.job).toBe(own.job)
+  })
+
+  it('cannot be cancelled or deleted by a stranger', async () => {
+    const [author, stranger] = [await arrive(), await arrive()]
+    const { job, authorName } = await author.imagine('an oak')
+    for (const action of ['cancel', 'delete']) {
+      const answer = await stranger.act(action, job)
+      expect(answer.status).toBe(403)
+      expect(await answer.json()).toEqual({ error: `Only ${authorName} can ${action} this.` })
+    }
+    expect(rooms.queue.jobs.get(job)!.state).toBe('queued')
+    expect((await author.act('cancel', job)).status).toBe(204)
+    expect(rooms.queue.jobs.get(job)!.state).toBe('cancelled')
+  })
+
+  it('can be drawn again by anyone, as a job of their own', async () => {
+    const [author, stranger] = [await arrive(), await arrive()]
+    const { job } = await author.imagine('an elm --count 2')
+    await rooms.queue.finish(job)
+    for (const action of ['reroll', 'vary', 'upscale']) {
+      const answer = await stranger.act(action, job, action === 'reroll' ? 0 : 1)
+      expect(answer.status).toBe(201)
+      expect(await answer.json()).toMatchObject({ mine: true, prompt: 'an elm' })
+    }
+  })
+
+  it('is followed by a stranger’s page that asked for it', async () => {
+    const [author, stranger] = [await arrive(), await arrive()]
+    const { job } = await author.imagine('an ash')
+    await using events = await stranger.listen([job])
+    await rooms.queue.finish(job)
+    const { data } = await events.until(({ data }) => data.state === 'done')
+    expect(data.actions.map(({ action }) => action)).toEqual(['reroll', 'vary', 'upscale'])
+  })
+})
+
+describe('a mistake', () => {
+  it.each([
+    ['a cat --steps 500', 400, 'steps is “500”; it must be a whole number from 1 to 100.'],
+    ['', 400, 'prompt is empty; say what to draw, such as /imagine a red apple.'],
+    ['x'.repeat(10_000), 400, 'prompt is 10000 characters long; 2000 is the most.'],
+    ['x'.repeat(100_000), 413, 'That is far too long; say it in fewer words.'],
+  ])('“%.20s” gets one sentence, and nothing is queued', async (text, status, error) => {
+    const visitor = await arrive()
+    const before = rooms.queue.jobs.size
+    const answer = await visitor.post('/api/imagine', { text })
+    expect(answer.status).toBe(status)
+    expect(await answer.json()).toEqual({ error })
+    expect(rooms.queue.jobs.size).toBe(before)
+  })
+
+  it.each(['{"text":', '[]', '{"text":{"$ne":1}}', 'null', '{"__proto__":{"text":"x"}}'])(
+    '%s is refused as unreadable',
+    async (body) => {
+      const answer = await (await arrive()).post('/api/imagine', body)
+      expect(answer.status).toBe(400)
+    },
+  )
+
+  it.each(['', 'explode:0:0123456789abcdef', 'vary:11:0123456789abcdef', 'vary:1:../../x'])(
+    'a button that nobody made, %s, is refused',
+    async (id) => {
+      expect((await (await arrive()).post('/api/act', { id })).status).toBe(400)
+    },
+  )
+
+  it('of ours is an apology without details, and a line for the operator', async () => {
+    const visitor = await arrive()
+    const { add } = rooms.queue
+    rooms.queue.add = async () => {
+      throw new Error('disk full at /home/me')
+    }
+    const answer = await visitor.post('/api/imagine', { text: 'a cat' })
+    rooms.queue.add = add
+    expect(answer.status).toBe(500)
+    expect(await answer.text()).not.toContain('disk')
+    expect(rooms.lines.join()).toContain('disk full')
+  })
+})
+
+describe('the door', () => {
+  it('gives a secret cookie that scripts cannot read and other sites cannot use, and keeps it', async () => {
+    const visitor = await arrive()
+    const again = await visitor.post('/api/session', {})
+    const cookie = again.headers.get('set-cookie')!
+    expect(cookie).toMatch(/^seedling_visitor=[0-9a-f]{32}; .*HttpOnly; SameSite=Strict$/)
+    expect(cookie.split(';')[0]).toBe(visitor.cookie)
+  })
+
+  it('lets nobody in without a cookie of its own making', async () => {
+    const visitor = await arrive()
+    for (const cookie of ['', 'seedling_visitor=x', `seedling_visitor=${'0'.repeat(31)}'`]) {
+      visitor.cookie = cookie
+      expect((await visitor.post('/api/imagine', { text: 'a cat' })).status).toBe(401)
+      expect((await visitor.get('/api/events')).status).toBe(401)
+    }
+  })
+
+  it.each([
+    [{ origin: 'https://evil.example' }, 403],
+    [{ origin: 'null' }, 403],
+    [{ origin: '' }, 403],
+    [{ 'content-type': 'text/plain' }, 415],
+    [{ 'content-type': 'application/x-www-form-urlencoded' }, 415],
+  ])('refuses what another site could send: %o', async (headers, status) => {
+    const visitor = await arrive()
+    const before = rooms.queue.jobs.size
+    for (const path of ['/api/imagine', '/api/act', '/api/session']) {
+      const answer = await visitor.post(path, { text: 'a cat', id: '' }, headers as Record<string, string>)
+      expect(answer.status).toBe(status)
+      expect(answer.headers.get('set-cookie')).toBeNull()
+    }
+    expect(rooms.queue.jobs.size).toBe(before)
+  })
+
+  it('refuses a name that somebody pointed at this machine', async () => {
+    expect(await statusFor('/', 'evil.example')).toBe(403)
+    expect(await statusFor('/', '127.0.0.1.evil.example:3000')).toBe(403)
+    expect(await statusFor('/', 'localhost@evil.example')).toBe(400)
+    expect(await statusFor('/', 'localhost:9999')).toBe(200)
+    expect(await statusFor('/', '[::1]:3000')).toBe(200)
+  })
+
+  it('sends the page with a policy that runs nothing inline and nothing from elsewhere', async () => {
+    const page = await (await arrive()).get('/')
+    expect(page.headers.get('content-type')).toBe('text/html; charset=utf-8')
+    const policy = page.headers.get('content-security-policy')!
+    for (const rule of ["default-src 'none'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'"]) {
+      expect(policy).toContain(rule)
+    }
+    expect(policy).not.toContain('unsafe')
+    expect(page.headers.get('x-content-type-options')).toBe('nosniff')
+    expect(page.headers.get('referrer-policy')).toBe('no-referrer')
+    expect(await page.text()).not.toMatch(/<script[^>]*>[^<]|<style|style=|onload=/)
+  })
+
+  it('answers that the page did not change when it did not', async () => {
+    const visitor = await arrive()
+    const etag = (await visitor.get('/main.js')).headers.get('etag')!
+    expect((await visitor.get('/main.js', { 'if-none-match': etag })).status).toBe(304)
+  })
+
+  it('lets four pages of a visitor listen, and a fifth when one has left', async () => {
+    const visitor = await arrive()
+    const open = await Promise.all(Array.from({ length: 4 }, () => visitor.listen()))
+    expect((await visitor.get('/api/events')).status).toBe(429)
+    await open[0]![Symbol.asyncDispose]()
+    const fifth = await eventually(() => visitor.listen())
+    for (const events of [...open.slice(1), fifth]) await events[Symbol.asyncDispose]()
+  })
+})
+
+describe('starting and stopping', () => {
+  it('names PORT when the port is in use', async () => {
+    const other = createServer().listen(0, '127.0.0.1')
+    await new Promise((resolve) => other.once('listening', resolve))
+    const { port } = other.address() as AddressInfo
+    const late = createPlayground({ host: '127.0.0.1', port, model: 'tiny', pageFolder }, createRooms())
+    await expect(late.start()).rejects.toThrow(`Port ${port} is in use by another program; set PORT to a free one.`)
+    await late.stop()
+    other.close()
+  })
+
+  it('says so when the page was not built', async () => {
+    const options = { host: '127.0.0.1', port: 0, model: 'tiny', pageFolder: '/nowhere' }
+    await expect(createPlayground(options, createRooms()).start()).rejects.toThrow('npm run build')
+  })
+
+  it('ends the streams of the pages that listen when it stops', async () => {
+    const own = createRooms()
+    const brief = createPlayground({ host: '127.0.0.1', port: 0, model: 'tiny', pageFolder }, own)
+    own.presenter.add(brief)
+    await brief.start()
+    const visitor = await Visitor.arrive(brief.address)
+    const events = await visitor.listen()
+    await brief.stop()
+    expect(await events.next()).toBeUndefined()
+    await expect(fetch(brief.address)).rejects.toThrow()
+  })
+})
+
+function statusFor(path: string, host: string): Promise<number> {
+  const { port } = new URL(playground.address)
+  return new Promise((resolve, reject) => {
+    request({ host: '127.0.0.1', port, path, headers: { host } }, (response) => {
+      response.resume()
+      resolve(response.statusCode!)
+    })
+      .on('error', reject)
+      .end()
+  })
+}
+
+/** Retries what depends on the server noticing that a connection was closed. */
+async function eventually<Value>(attempt: () => Promise<Value>): Promise<Value> {
+  for (let tries = 0; ; tries++) {
+    try {
+      return await attempt()
+    } catch (error) {
+      if (tries === 100) throw error
+      await new Promise((resolve) => setTimeout(resolve, 10))
+    }
+  }
+}

@@ -1,0 +1,86 @@
+/** Somebody who talks to the playground without a browser: keeps the cookie, and sends what the page would send. */
+
+import type { Message } from '../../src/bot/playground/message.ts'
+
+export class Visitor {
+  readonly #address: string
+  cookie = ''
+
+  private constructor(address: string) {
+    this.#address = address
+  }
+
+  static async arrive(address: string): Promise<Visitor> {
+    const visitor = new Visitor(address)
+    const response = await visitor.post('/api/session', {})
+    visitor.cookie = response.headers.get('set-cookie')!.split(';')[0]!
+    return visitor
+  }
+
+  get(path: string, headers: Record<string, string> = {}): Promise<Response> {
+    return fetch(this.#address + path, { headers: { cookie: this.cookie, ...headers } })
+  }
+
+  post(path: string, body: unknown, headers: Record<string, string> = {}): Promise<Response> {
+    return fetch(this.#address + path, {
+      method: 'POST',
+      headers: { cookie: this.cookie, origin: this.#address, 'content-type': 'application/json', ...headers },
+      body: typeof body === 'string' ? body : JSON.stringify(body),
+    })
+  }
+
+  async imagine(text: string): Promise<Message> {
+    return (await this.post('/api/imagine', { text })).json() as Promise<Message>
+  }
+
+  act(action: string, job: string, index = 0): Promise<Response> {
+    return this.post('/api/act', { id: `${action}:${index}:${job}` })
+  }
+
+  /** The event stream, which ends with `leave`. */
+  async listen(jobs: readonly string[] = []): Promise<Listener> {
+    const response = await this.get(`/api/events?jobs=${jobs.join(',')}`)
+    if (!response.ok) throw new Error(`${response.status} ${await response.text()}`)
+    return new Listener(response.body!)
+  }
+}
+
+export interface ReceivedEvent {
+  readonly event: string
+  readonly data: Message
+}
+
+class Listener implements AsyncDisposable {
+  readonly #reader: ReadableStreamDefaultReader<string>
+  #text = ''
+
+  constructor(body: ReadableStream<Uint8Array>) {
+    this.#reader = body.pipeThrough(new TextDecoderStream()).getReader()
+  }
+
+  /** Undefined at the stream's end. */
+  async next(): Promise<ReceivedEvent | undefined> {
+    for (;;) {
+      const match = /event: (.*)\ndata: (.*)\n\n/u.exec(this.#text)
+      if (match) {
+        this.#text = this.#text.slice(match.index + match[0].length)
+        return { event: match[1]!, data: JSON.parse(match[2]!) }
+      }
+      const { done, value } = await this.#reader.read().catch(() => ({ done: true, value: undefined }))
+      if (done) return undefined
+      this.#text += value
+    }
+  }
+
+  async until(wanted: (event: ReceivedEvent) => boolean): Promise<ReceivedEvent> {
+    for (;;) {
+      const event = await this.next()
+      if (!event) throw new Error('The stream ended first.')
+      if (wanted(event)) return event
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#reader.cancel()
+  }
+}
