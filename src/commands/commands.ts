@@ -38,6 +38,11 @@ export class Commands {
     this.options = imagineOptions(model, settings.maxSize)
   }
 
+  /** Says at once what is wrong with the values, for forms; nothing is queued. @throws UserError `option` */
+  check(values: OptionValues): void {
+    parseRequest(values, this.#model, this.#settings.maxSize)
+  }
+
   /** A new picture. @throws UserError `option`, `limit` */
   async imagine(values: OptionValues, context: Context): Promise<Job> {
     const request = parseRequest(values, this.#model, this.#settings.maxSize)

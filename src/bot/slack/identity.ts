@@ -1,0 +1,39 @@
+/** Who the bot is in its workspace, asked once at the start; a wrong token or a missing scope shows here. */
+
+import { webApi } from '@slack/bolt'
+import type { Log } from '../platform.ts'
+import type { ClientOptions } from './client.ts'
+import { silentLogger } from './logger.ts'
+import { persist } from './persist.ts'
+
+export interface Identity {
+  /** The workspace's id. */
+  readonly team: string
+  readonly botId: string
+  readonly botUserId: string
+  /** What members invite: `/invite @name`. */
+  readonly name: string
+}
+
+/** As the app's manifest asks for them. */
+const SCOPES = ['chat:write', 'commands', 'files:read', 'files:write']
+
+/** @throws Error with one sentence for the operator */
+export async function identify(
+  botToken: string,
+  options: ClientOptions,
+  log: Log,
+  signal: AbortSignal,
+): Promise<Identity> {
+  const web = new webApi.WebClient(botToken, { ...options, logger: silentLogger, retryConfig: { retries: 0 } })
+  const advice = 'copy the Bot User OAuth Token from OAuth & Permissions into SLACK_BOT_TOKEN.'
+  const self = await persist(() => web.auth.test(), { advice, log, signal })
+  const granted = self.response_metadata?.scopes
+  const missing = granted ? SCOPES.filter((scope) => !granted.includes(scope)) : []
+  if (missing.length > 0) {
+    throw new Error(
+      `Slack's app lacks ${missing.join(', ')}; paste the manifest again, reinstall the app and try again.`,
+    )
+  }
+  return { team: self.team_id!, botId: self.bot_id!, botUserId: self.user_id!, name: self.user! }
+}

@@ -1,0 +1,128 @@
+/** The form of `/imagine`: a modal derived from the table of options, and what comes back from it. */
+
+import type { SlackViewAction, types } from '@slack/bolt'
+import type { Commands } from '../../commands/commands.ts'
+import { parseInline } from '../../commands/inline.ts'
+import type { Option, OptionValues } from '../../commands/options.ts'
+import { UserError } from '../../job/errors.ts'
+import { plainText } from './blocks.ts'
+
+/** The modal's callback id, and the global shortcut's. */
+export const CALLBACK_ID = 'imagine'
+
+const CHANNEL = 'channel'
+const VALUE = 'value'
+/** Whole numbers from so small a range are chosen, not typed. */
+const MAX_CHOICES = 10
+
+export interface Submission {
+  /** As typed: inline flags in the prompt count too, a filled input wins. */
+  readonly values: OptionValues
+  readonly channel: string
+}
+
+/** A sentence under each input that is wrong; the keys are block ids. */
+export type Mistakes = Record<string, string>
+
+type State = SlackViewAction['view']['state']['values']
+
+export function imagineModal(options: readonly Option[]): types.ModalView {
+  return {
+    type: 'modal',
+    callback_id: CALLBACK_ID,
+    title: plainText('Imagine'),
+    submit: plainText('Draw'),
+    close: plainText('Cancel'),
+    blocks: [...options.map(inputOf), channelInput],
+  }
+}
+
+/** Reads a submitted modal; everything that is wrong with it is reported at once. */
+export function readSubmission(
+  state: State,
+  commands: Pick<Commands, 'options' | 'check'>,
+): { submission: Submission } | { mistakes: Mistakes } {
+  const typed = typedValues(state, commands.options)
+  const mistakes: Mistakes = {}
+  const check = (block: string, values: () => OptionValues) => {
+    try {
+      commands.check(values())
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error
+      mistakes[block] = error.message
+    }
+  }
+  check('prompt', () => parseInline(String(typed.prompt ?? ''), commands.options))
+  for (const [name, value] of Object.entries(typed)) {
+    // Alone, so that its sentence lands at its own input.
+    if (name !== 'prompt') check(name, () => ({ prompt: 'checked already', [name]: value }))
+  }
+  const channel = state[CHANNEL]?.[VALUE]?.selected_conversation
+  if (!channel) mistakes[CHANNEL] = 'Choose where the pictures go.'
+  if (!channel || Object.keys(mistakes).length > 0) return { mistakes }
+  const { prompt, ...filled } = typed
+  return { submission: { values: { ...parseInline(String(prompt), commands.options), ...filled }, channel } }
+}
+
+function typedValues(state: State, options: readonly Option[]): OptionValues {
+  const values: OptionValues = {}
+  for (const { name } of options) {
+    const input = state[name]?.[VALUE]
+    const value = input?.value ?? input?.selected_option?.value
+    if (value?.trim()) values[name] = value
+  }
+  return values
+}
+
+function inputOf(option: Option): types.InputBlock {
+  return {
+    type: 'input',
+    block_id: option.name,
+    label: plainText(option.name[0]!.toUpperCase() + option.name.slice(1)),
+    hint: plainText(hintOf(option)),
+    optional: !option.required,
+    element: elementOf(option),
+  }
+}
+
+function hintOf({ description, suggestions, min, max }: Option): string {
+  const range = min === undefined || max === undefined ? [] : [`from ${min} to ${max}`]
+  const examples = suggestions?.length ? [`such as ${suggestions.join(', ')}`] : []
+  return [description, ...range, ...examples].join('; ')
+}
+
+function elementOf({
+  name,
+  type,
+  min,
+  max,
+  maxLength,
+  default: initial,
+}: Option): types.PlainTextInput | types.StaticSelect {
+  const placeholder = initial === undefined ? {} : { placeholder: plainText(initial) }
+  if (type === 'integer' && max! - min! < MAX_CHOICES) {
+    const choices = Array.from({ length: max! - min! + 1 }, (_, index) => String(min! + index))
+    const options = choices.map((choice) => ({ text: plainText(choice), value: choice }))
+    return { type: 'static_select', action_id: VALUE, options, ...placeholder }
+  }
+  return {
+    type: 'plain_text_input',
+    action_id: VALUE,
+    ...(name === 'prompt' && { multiline: true, focus_on_load: true }),
+    ...(maxLength !== undefined && { max_length: maxLength }),
+    ...placeholder,
+  }
+}
+
+/** A global shortcut knows no channel, so the form asks; Slack fills in the one that is open. */
+const channelInput: types.InputBlock = {
+  type: 'input',
+  block_id: CHANNEL,
+  label: plainText('Where'),
+  element: {
+    type: 'conversations_select',
+    action_id: VALUE,
+    default_to_current_conversation: true,
+    response_url_enabled: true,
+  },
+}
