@@ -5,3 +5,25 @@ export interface Tensor {
   readonly data: Float32Array
   readonly dims: readonly number[]
 }
+
+/** The batch's rows as tensors of their own, sharing its memory. */
+export function rowsOf({ data, dims }: Tensor): Tensor[] {
+  const [rows = 0, ...rest] = dims
+  const size = data.length / rows
+  return Array.from({ length: rows }, (_, i) => ({
+    data: data.subarray(i * size, (i + 1) * size),
+    dims: [1, ...rest],
+  }))
+}
+
+/** Tensors of one shape but for their number of rows, one after another. */
+export function concatRows(parts: readonly Tensor[]): Tensor {
+  if (parts.length === 1) return parts[0]!
+  const data = new Float32Array(parts.reduce((sum, part) => sum + part.data.length, 0))
+  let offset = 0
+  for (const part of parts) {
+    data.set(part.data, offset)
+    offset += part.data.length
+  }
+  return { data, dims: [parts.reduce((sum, part) => sum + part.dims[0]!, 0), ...parts[0]!.dims.slice(1)] }
+}

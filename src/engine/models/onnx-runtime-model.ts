@@ -1,0 +1,215 @@
+/** One graph of a pipeline in ONNX Runtime: fed with plain float32 data, whatever types and ranks its export has. */
+
+import { basename } from 'node:path'
+import { env, InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node'
+import { EngineError } from '../errors.ts'
+import type { Tensor } from '../tensor.ts'
+import { type Device, providerOptions } from './device.ts'
+import { fromFloat16, toFloat16 } from './float16.ts'
+import { openError, runError } from './session-error.ts'
+
+// Every failure is thrown and put into words here; ONNX Runtime's own lines on stderr would only repeat it.
+env.logLevel = 'fatal'
+
+/** Where a part's graph lies. */
+export interface GraphFile {
+  /** The part's folder: 'unet', 'text_encoder', … */
+  readonly part: string
+  readonly path: string
+  /** The same part in float32, where this file is half precision and the folder has both: used when it computes NaN. */
+  readonly fp32Path?: string
+}
+
+export interface SessionSettings {
+  readonly device: Device
+  /** Passed to ONNX Runtime as it stands: threads, memory arena … */
+  readonly sessionOptions?: InferenceSession.SessionOptions
+  /** Told in a sentence what the person should know, such as a change to float32. */
+  readonly onNotice?: (message: string) => void
+}
+
+/** Ids, flags and timesteps are given as numbers; they become what the input wants. */
+export type Feed = { readonly data: Float32Array | readonly number[]; readonly dims: readonly number[] }
+
+/** diffusers' class of that name (`pipelines/onnx_utils.py`): a session with a float32 face. */
+export class OnnxRuntimeModel {
+  readonly part: string
+  #path: string
+  #fp32Path: string | undefined
+  #settings: SessionSettings
+  #session: InferenceSession | undefined
+  #inputs: ReadonlyMap<string, InferenceSession.TensorValueMetadata>
+  #outputs: ReadonlyMap<string, InferenceSession.TensorValueMetadata>
+  readonly #halves = new Map<string, Uint16Array>()
+
+  private constructor(file: GraphFile, settings: SessionSettings, session: InferenceSession) {
+    this.part = file.part
+    this.#path = file.path
+    this.#fp32Path = file.fp32Path
+    this.#settings = settings
+    this.#session = session
+    this.#inputs = tensors(session.inputMetadata)
+    this.#outputs = tensors(session.outputMetadata)
+  }
+
+  /** @throws EngineError 'model' for a damaged or missing file, 'device' when this device cannot run it. */
+  static async load(file: GraphFile, settings: SessionSettings): Promise<OnnxRuntimeModel> {
+    return new OnnxRuntimeModel(file, settings, await open(file.part, file.path, settings))
+  }
+
+  get device(): Device {
+    return this.#settings.device
+  }
+
+  /** The graph that runs: the file as it was found, or one put in its place by `replaceGraph`. */
+  get path(): string {
+    return this.#path
+  }
+
+  /** By name, as the export declares them: type, and a shape of numbers and symbols. */
+  get inputs(): ReadonlyMap<string, InferenceSession.TensorValueMetadata> {
+    return this.#inputs
+  }
+
+  get outputs(): ReadonlyMap<string, InferenceSession.TensorValueMetadata> {
+    return this.#outputs
+  }
+
+  /** Whether it computes in half precision, as far as its inputs, its outputs and its file's name tell. */
+  get isHalf(): boolean {
+    const types = [...this.#inputs.values(), ...this.#outputs.values()].map(({ type }) => type)
+    return types.includes('float16') || /fp16/i.test(basename(this.#path))
+  }
+
+  /**
+   * Runs the graph. What it gives back belongs to the caller.
+   * @param feeds By input name; every input of the graph must be there.
+   * @param fetches The outputs wanted; the others are not copied out.
+   * @throws EngineError 'numeric' for NaN or infinity that float32 does not cure, 'device' or 'argument' when the run fails.
+   */
+  async run(feeds: Readonly<Record<string, Feed>>, fetches: readonly string[]): Promise<Record<string, Tensor>> {
+    const results = await this.#runOnce(feeds, fetches)
+    if (Object.values(results).every(isFinite)) return results
+    if (this.#fp32Path === undefined) throw this.#notFinite()
+    this.#settings.onNotice?.(`The ${this.part} computed NaN in half precision; using its float32 file from now on.`)
+    await this.replaceGraph(this.#fp32Path)
+    this.#fp32Path = undefined
+    return this.run(feeds, fetches)
+  }
+
+  /** Puts another graph with the same inputs and outputs in this one's place; the old session is freed. */
+  async replaceGraph(path: string): Promise<void> {
+    await this.#reopen(path, this.#settings)
+  }
+
+  /** Moves to another device; where that fails, the model stays as it was. */
+  async to(device: Device): Promise<void> {
+    if (device !== this.device || !this.#session) await this.#reopen(this.#path, { ...this.#settings, device })
+  }
+
+  /** Frees the session; the next run opens it again. */
+  async release(): Promise<void> {
+    const session = this.#session
+    this.#session = undefined
+    await session?.release()
+  }
+
+  async #reopen(path: string, settings: SessionSettings): Promise<void> {
+    const session = await open(this.part, path, settings)
+    await this.release()
+    this.#session = session
+    this.#path = path
+    this.#settings = settings
+    this.#inputs = tensors(session.inputMetadata)
+    this.#outputs = tensors(session.outputMetadata)
+  }
+
+  async #runOnce(feeds: Readonly<Record<string, Feed>>, fetches: readonly string[]): Promise<Record<string, Tensor>> {
+    const session = (this.#session ??= await open(this.part, this.#path, this.#settings))
+    const inputs: Record<string, OrtTensor> = {}
+    for (const [name, { type }] of this.#inputs) {
+      const feed = feeds[name]
+      if (!feed)
+        throw new EngineError('model', `The ${this.part} wants an input "${name}" that this kind of pipeline has not.`)
+      inputs[name] = this.#toOrt(name, type, feed)
+    }
+    let results: InferenceSession.ReturnType
+    try {
+      results = await session.run(inputs, [...fetches])
+    } catch (error) {
+      throw runError(error, this.part, this.device)
+    }
+    return Object.fromEntries(fetches.map((name) => [name, fromOrt(results[name] as OrtTensor)]))
+  }
+
+  #toOrt(name: string, type: OrtTensor.Type, { data, dims }: Feed): OrtTensor {
+    switch (type) {
+      case 'float32':
+        return new OrtTensor('float32', singles(data), dims)
+      case 'float16':
+        return halfTensor(toFloat16(singles(data), this.#halfBuffer(name, data.length)), dims)
+      case 'float64':
+        return new OrtTensor('float64', Float64Array.from(data), dims)
+      case 'int64':
+        return new OrtTensor('int64', BigInt64Array.from(Array.from(data, (n) => BigInt(Math.trunc(n)))), dims)
+      case 'int32':
+        return new OrtTensor('int32', Int32Array.from(data), dims)
+      default:
+        throw new EngineError('model', `The ${this.part}'s input "${name}" has the type ${type}, which is not supported.`)
+    }
+  }
+
+  #halfBuffer(name: string, length: number): Uint16Array {
+    const kept = this.#halves.get(name)
+    if (kept?.length === length) return kept
+    const fresh = new Uint16Array(length)
+    this.#halves.set(name, fresh)
+    return fresh
+  }
+
+  #notFinite(): EngineError {
+    const cure = this.isHalf
+      ? "it runs in half precision, which overflowed: use dtype 'fp32', or export this part in float32"
+      : 'its weights may be damaged (download them again), or the guidance scale is far too high'
+    return new EngineError('numeric', `The ${this.part} computed NaN or infinity; ${cure}.`)
+  }
+}
+
+async function open(part: string, path: string, settings: SessionSettings): Promise<InferenceSession> {
+  try {
+    return await InferenceSession.create(path, { ...providerOptions(settings.device), ...settings.sessionOptions })
+  } catch (error) {
+    throw openError(error, part, path, settings.device)
+  }
+}
+
+function tensors(metadata: readonly InferenceSession.ValueMetadata[]): Map<string, InferenceSession.TensorValueMetadata> {
+  return new Map(metadata.filter((value) => value.isTensor).map((value) => [value.name, value]))
+}
+
+function singles(data: Float32Array | readonly number[]): Float32Array {
+  return data instanceof Float32Array ? data : Float32Array.from(data)
+}
+
+/** `new Tensor('float16', …)` refuses a Uint16Array where Float16Array is global (Node 23 and later); this works on all. */
+function halfTensor(data: Uint16Array, dims: readonly number[]): OrtTensor {
+  return { type: 'float16', dims, data, location: 'cpu' } as unknown as OrtTensor
+}
+
+function fromOrt({ type, data, dims }: OrtTensor): Tensor {
+  if (data instanceof Float32Array) return { data, dims }
+  if (type === 'float16') return { data: fromFloat16(bitsOf(data as unknown as Uint16Array)), dims }
+  return { data: Float32Array.from(data as ArrayLike<number | bigint>, Number), dims }
+}
+
+/** Half precision comes as Uint16Array from Node 20's binding and as Float16Array where that is global. */
+function bitsOf({ buffer, byteOffset, length }: Uint16Array): Uint16Array {
+  return new Uint16Array(buffer, byteOffset, length)
+}
+
+function isFinite({ data }: Tensor): boolean {
+  // A number times zero is zero unless it is NaN or infinite, and then the sum is NaN.
+  let sum = 0
+  for (let i = 0; i < data.length; i++) sum += data[i]! * 0
+  return sum === 0
+}

@@ -1,0 +1,83 @@
+/** From ONNX Runtime's words to one sentence that says what to do. */
+
+import { EngineError } from '../errors.ts'
+import { type Device, remedy } from './device.ts'
+
+/** Operators that ONNX Runtime's own optimisers write for CUDA (and Olive for DirectML): a plain export has none of them. */
+const MISSING_OPERATOR = [
+  /Could not find an implementation for (?:the node )?(?:[\w./:]+:)?(\w+)\(\d+\)/,
+  /NOT_IMPLEMENTED[^]*?(?:node|operator|op)\W+(\w+)/i,
+  /In Node, \("[^"]*", (\w+), "[^"]*"[^]*?(?:No opset import|is not a registered function\/op|No Op registered)/,
+  /No Op registered for (\w+)/,
+  /(\w+)\(-?\d+\) is not a registered function\/op/,
+]
+
+const PROVIDER_FAILED = /Failed to load (?:shared )?library|backend not found|AppendExecutionProvider|WebGPU adapter|CUDA failure|no CUDA-capable|D3D12|DirectML/i
+
+const OUT_OF_MEMORY = /bad_alloc|out of memory|Failed to allocate memory|BFCArena/i
+
+/** What went wrong when `path`, the graph of `part`, was opened on `device`. */
+export function openError(error: unknown, part: string, path: string, device: Device): EngineError {
+  const words = error instanceof Error ? error.message : String(error)
+  const options = { cause: error }
+  const operator = missingOperator(words)
+  if (operator)
+    return new EngineError(
+      'device',
+      `The ${part} in ${path} uses the operator ${operator}, which device '${device}' lacks: it was optimised for another` +
+        ' device, so use that one, or export the model plainly (optimum-cli export onnx --model NAME FOLDER).',
+      options,
+    )
+  if (/External data path does not exist|External initializer|external data/i.test(words))
+    return new EngineError(
+      'model',
+      `The weights beside ${path} are missing or half-downloaded; download the model again.`,
+      options,
+    )
+  if (OUT_OF_MEMORY.test(words)) return memoryError(error, part, device)
+  if (PROVIDER_FAILED.test(words))
+    return new EngineError('device', `The device '${device}' cannot be used here: ${remedy(device)}.`, options)
+  if (/Protobuf parsing failed|does not have a graph|doesn't exist|is a directory/i.test(words))
+    return new EngineError('model', `${path} is damaged or half-downloaded; download the model again.`, options)
+  return new EngineError('model', `The ${part} in ${path} cannot be opened: ${firstLine(words)}.`, options)
+}
+
+/** What went wrong when `part` ran. */
+export function runError(error: unknown, part: string, device: Device): EngineError {
+  const words = error instanceof Error ? error.message : String(error)
+  if (OUT_OF_MEMORY.test(words)) return memoryError(error, part, device)
+  const operator = missingOperator(words)
+  if (operator)
+    return new EngineError(
+      'device',
+      `The ${part} uses the operator ${operator}, which device '${device}' lacks; use another device or a plain export.`,
+      { cause: error },
+    )
+  if (/invalid dimensions|dimension|broadcast|shape/i.test(words))
+    return new EngineError(
+      'argument',
+      `The ${part} cannot work at this size (${firstLine(words)}); try a width and height that are multiples of 64.`,
+      { cause: error },
+    )
+  return new EngineError('device', `The ${part} failed on device '${device}': ${firstLine(words)}.`, { cause: error })
+}
+
+function memoryError(error: unknown, part: string, device: Device): EngineError {
+  return new EngineError(
+    'device',
+    `The ${part} does not fit into the memory of device '${device}'; make smaller or fewer images, or use a smaller model.`,
+    { cause: error },
+  )
+}
+
+function missingOperator(words: string): string | undefined {
+  for (const pattern of MISSING_OPERATOR) {
+    const operator = pattern.exec(words)?.[1]
+    if (operator) return operator
+  }
+  return undefined
+}
+
+function firstLine(words: string): string {
+  return (words.split('\n')[0] ?? '').trim().replace(/\.$/, '').slice(0, 300)
+}

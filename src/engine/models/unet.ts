@@ -1,0 +1,104 @@
+/** The UNet that predicts a step's noise, whatever its export calls and types its inputs. */
+
+import type { Tensor } from '../tensor.ts'
+import type { OnnxRuntimeModel } from './onnx-runtime-model.ts'
+import type { Config } from './pipeline-folder.ts'
+
+/** What a step feeds it; rows of `sample` and of the conditions belong together. */
+export interface UNetInput {
+  /** `[rows, inChannels, h, w]`: 4 channels, or 9 for inpainting UNets (latents, mask, masked image's latents). */
+  readonly sample: Tensor
+  /** One for all rows, or one a row, which only graphs with a batch of timesteps take. */
+  readonly timestep: number | readonly number[]
+  /** `[rows, tokens, width]`. */
+  readonly encoderHiddenStates: Tensor
+  /** Guidance-distilled models: `[rows, timeCondProjDim]`. */
+  readonly timestepCond?: Tensor
+  /** SDXL: `[rows, width]`, the pooled text. */
+  readonly textEmbeds?: Tensor
+  /** SDXL: `[rows, 6]` (5 with an aesthetic score). */
+  readonly timeIds?: Tensor
+}
+
+export class UNet2DConditionModel {
+  readonly model: OnnxRuntimeModel
+  /** 4, or 9 for inpainting. */
+  readonly inChannels: number
+  /** Width of the guidance embedding where the model takes its guidance as an input (LCM), else nothing. */
+  readonly timeCondProjDim: number | undefined
+  /** Latents' height and width that the model was trained at. */
+  readonly sampleSize: readonly [height: number, width: number]
+  /** Latents' height and width must be multiples of this: the UNet halves them so often. */
+  readonly sizeMultiple: number
+  /** How many numbers `timeIds` has in a row. */
+  readonly timeIdsLength: number
+  readonly #output: string
+
+  /** @param defaultSampleSize The pipeline class's, where `unet/config.json` has none. */
+  constructor(model: OnnxRuntimeModel, config: Config, defaultSampleSize: number) {
+    this.model = model
+    const { inputs } = model
+    this.inChannels = fixed(inputs.get('sample')?.shape[1]) ?? (numberOf(config.in_channels) || 4)
+    this.timeCondProjDim = inputs.has('timestep_cond')
+      ? (fixed(inputs.get('timestep_cond')?.shape[1]) ?? (numberOf(config.time_cond_proj_dim) || 256))
+      : undefined
+    this.sampleSize = sampleSize(config, defaultSampleSize)
+    const blocks = Array.isArray(config.block_out_channels) ? config.block_out_channels.length : 4
+    this.sizeMultiple = 2 ** (blocks - 1)
+    this.timeIdsLength = fixed(inputs.get('time_ids')?.shape[1]) ?? 6
+    this.#output = model.outputs.has('out_sample') ? 'out_sample' : [...model.outputs.keys()][0]!
+  }
+
+  /** Whether one call can hold rows at different timesteps. */
+  get takesTimestepPerRow(): boolean {
+    const shape = this.model.inputs.get('timestep')?.shape
+    return shape?.length === 1 && typeof shape[0] === 'string'
+  }
+
+  /** The prediction, `[rows, latentChannels, h, w]`. */
+  async forward(input: UNetInput): Promise<Tensor> {
+    const outputs = await this.model.run(
+      {
+        sample: input.sample,
+        timestep: this.#timestep(input.timestep, input.sample.dims[0]!),
+        encoder_hidden_states: input.encoderHiddenStates,
+        ...(input.timestepCond && { timestep_cond: input.timestepCond }),
+        ...(input.textEmbeds && { text_embeds: input.textEmbeds }),
+        ...(input.timeIds && { time_ids: input.timeIds }),
+      },
+      [this.#output],
+    )
+    return outputs[this.#output]!
+  }
+
+  /** Scalar in optimum's exports of today; one a row in diffusers' script's; a lone one ("steps") in optimum's of 2023. */
+  #timestep(timestep: number | readonly number[], rows: number): { data: number[]; dims: number[] } {
+    const shape = this.model.inputs.get('timestep')?.shape ?? []
+    const given = typeof timestep === 'number' ? [timestep] : timestep
+    if (shape.length === 0) return { data: [given[0]!], dims: [] }
+    const one = given.length === 1 && (shape[0] === 1 || shape[0] === 'steps')
+    const data = one ? [given[0]!] : Array.from({ length: rows }, (_, row) => given[row % given.length]!)
+    return { data, dims: [data.length] }
+  }
+}
+
+function sampleSize(config: Config, fallback: number): [number, number] {
+  const size = config.sample_size
+  if (Array.isArray(size) && size.length === 2) return [Number(size[0]), Number(size[1])]
+  const side = numberOf(size) || fallback
+  // Early configs of SD 1 said 32 by mistake; diffusers corrects them in the same way.
+  return olderThan09(config._diffusers_version) && side < 64 ? [64, 64] : [side, side]
+}
+
+function olderThan09(version: unknown): boolean {
+  const [, major, minor] = /^(\d+)\.(\d+)/.exec(typeof version === 'string' ? version : '') ?? []
+  return major === '0' && Number(minor) < 9
+}
+
+function numberOf(value: unknown): number {
+  return typeof value === 'number' ? value : 0
+}
+
+function fixed(dim: number | string | undefined): number | undefined {
+  return typeof dim === 'number' && dim > 0 ? dim : undefined
+}

@@ -1,0 +1,118 @@
+/** CLIP's tokenizer, from a `tokenizer.json` or from `vocab.json` and `merges.txt`: text to token ids of a fixed length. */
+
+import { existsSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Tokenizer } from '@huggingface/tokenizers'
+import { EngineError } from '../errors.ts'
+import { clipTokenizerJson, type TokenizerJson } from './clip-tokenizer-json.ts'
+
+/** Longer values in a `tokenizer_config.json` mean "none given" (transformers writes 1e30). */
+const LONGEST_CONTEXT = 100_000
+
+/** What a `tokenizer_config.json` and the text encoder's `config.json` may say; either may be absent. */
+export interface TokenizerSettings {
+  readonly bos_token?: unknown
+  readonly eos_token?: unknown
+  readonly pad_token?: unknown
+  readonly model_max_length?: unknown
+}
+
+export interface TextEncoderSettings {
+  readonly bos_token_id?: unknown
+  readonly eos_token_id?: unknown
+  readonly pad_token_id?: unknown
+  readonly max_position_embeddings?: unknown
+}
+
+export class CLIPTokenizer {
+  readonly bosTokenId: number
+  readonly eosTokenId: number
+  /** SD 1 pads with the end token, SD 2 and SDXL's second tokenizer with token 0. */
+  readonly padTokenId: number
+  /** Tokens in a context, the begin and end tokens included: 77 for CLIP. */
+  readonly modelMaxLength: number
+  readonly #tokenizer: Tokenizer
+  readonly #lowercases: boolean
+
+  constructor(json: TokenizerJson, settings: TokenizerSettings = {}, encoder: TextEncoderSettings = {}) {
+    this.#tokenizer = new Tokenizer(json, settings)
+    this.#lowercases = JSON.stringify(json.normalizer ?? null).includes('"Lowercase"')
+    this.bosTokenId = this.#special(settings.bos_token, encoder.bos_token_id, '<|startoftext|>')
+    this.eosTokenId = this.#special(settings.eos_token, encoder.eos_token_id, '<|endoftext|>')
+    this.padTokenId = this.#special(settings.pad_token, encoder.pad_token_id ?? this.eosTokenId)
+    this.modelMaxLength = contextLength(settings, encoder)
+  }
+
+  /**
+   * Reads a pipeline's `tokenizer/` folder.
+   * @throws EngineError 'model' when the folder holds no tokenizer or a damaged one.
+   */
+  static async fromFolder(folder: string, encoder: TextEncoderSettings = {}): Promise<CLIPTokenizer> {
+    try {
+      const special = await optionalJson(join(folder, 'special_tokens_map.json'))
+      const config = await optionalJson(join(folder, 'tokenizer_config.json'))
+      return new CLIPTokenizer(await readTokenizerJson(folder), { ...special, ...config }, encoder)
+    } catch (error) {
+      if (error instanceof EngineError) throw error
+      throw new EngineError('model', `The tokenizer in ${folder} cannot be read; download the model again.`, {
+        cause: error,
+      })
+    }
+  }
+
+  /** The tokens of a text, without begin, end and padding. */
+  tokenize(text: string): number[] {
+    return this.#tokenizer.encode(this.#normalized(text), { add_special_tokens: false }).ids
+  }
+
+  /** Begin, the text's tokens cut to fit, end, padding: `length` ids. */
+  encode(text: string, length = this.modelMaxLength): number[] {
+    return this.frame(this.tokenize(text).slice(0, length - 2), length)
+  }
+
+  /** Puts begin and end around tokens and pads them to `length`. */
+  frame(tokens: readonly number[], length = this.modelMaxLength): number[] {
+    const ids = [this.bosTokenId, ...tokens, this.eosTokenId]
+    while (ids.length < length) ids.push(this.padTokenId)
+    return ids
+  }
+
+  /** The reference lowercases letter by letter: a Greek capital sigma never becomes a final one, as JavaScript makes it. */
+  #normalized(text: string): string {
+    if (!this.#lowercases) return text
+    return Array.from(text.normalize('NFC'), (letter) => letter.toLowerCase()).join('')
+  }
+
+  #special(token: unknown, id: unknown, usual?: string): number {
+    const content = typeof token === 'object' && token !== null ? (token as { content?: unknown }).content : token
+    const named = typeof content === 'string' ? this.#tokenizer.token_to_id(content) : undefined
+    if (named !== undefined) return named
+    if (typeof id === 'number') return id
+    const found = usual === undefined ? undefined : this.#tokenizer.token_to_id(usual)
+    if (found !== undefined) return found
+    throw new EngineError('model', 'The tokenizer names no begin and end tokens; download the model again.')
+  }
+}
+
+function contextLength(settings: TokenizerSettings, encoder: TextEncoderSettings): number {
+  for (const length of [settings.model_max_length, encoder.max_position_embeddings])
+    if (typeof length === 'number' && length > 2 && length < LONGEST_CONTEXT) return length
+  return 77
+}
+
+async function readTokenizerJson(folder: string): Promise<TokenizerJson> {
+  const whole = join(folder, 'tokenizer.json')
+  if (existsSync(whole)) return JSON.parse(await readFile(whole, 'utf8')) as TokenizerJson
+  const [vocab, merges] = [join(folder, 'vocab.json'), join(folder, 'merges.txt')]
+  if (!existsSync(vocab) || !existsSync(merges))
+    throw new EngineError(
+      'model',
+      `${folder} has neither tokenizer.json nor vocab.json with merges.txt; download the model again.`,
+    )
+  return clipTokenizerJson(JSON.parse(await readFile(vocab, 'utf8')), await readFile(merges, 'utf8'))
+}
+
+async function optionalJson(path: string): Promise<TokenizerSettings> {
+  return existsSync(path) ? (JSON.parse(await readFile(path, 'utf8')) as TokenizerSettings) : {}
+}
