@@ -89,7 +89,7 @@ export class OnnxRuntimeModel {
    */
   async run(feeds: Readonly<Record<string, Feed>>, fetches: readonly string[]): Promise<Record<string, Tensor>> {
     const results = await this.#runOnce(feeds, fetches)
-    if (Object.values(results).every(isFinite)) return results
+    if (Object.values(results).every(allFinite)) return results
     if (this.#fp32Path === undefined) throw this.#notFinite()
     this.#settings.onNotice?.(`The ${this.part} computed NaN in half precision; using its float32 file from now on.`)
     await this.replaceGraph(this.#fp32Path)
@@ -125,7 +125,8 @@ export class OnnxRuntimeModel {
   }
 
   async #runOnce(feeds: Readonly<Record<string, Feed>>, fetches: readonly string[]): Promise<Record<string, Tensor>> {
-    const session = (this.#session ??= await open(this.part, this.#path, this.#settings))
+    this.#session ??= await open(this.part, this.#path, this.#settings)
+    const session = this.#session
     const inputs: Record<string, OrtTensor> = {}
     for (const [name, { type }] of this.#inputs) {
       const feed = feeds[name]
@@ -155,7 +156,10 @@ export class OnnxRuntimeModel {
       case 'int32':
         return new OrtTensor('int32', Int32Array.from(data), dims)
       default:
-        throw new EngineError('model', `The ${this.part}'s input "${name}" has the type ${type}, which is not supported.`)
+        throw new EngineError(
+          'model',
+          `The ${this.part}'s input "${name}" has the type ${type}, which is not supported.`,
+        )
     }
   }
 
@@ -183,7 +187,9 @@ async function open(part: string, path: string, settings: SessionSettings): Prom
   }
 }
 
-function tensors(metadata: readonly InferenceSession.ValueMetadata[]): Map<string, InferenceSession.TensorValueMetadata> {
+function tensors(
+  metadata: readonly InferenceSession.ValueMetadata[],
+): Map<string, InferenceSession.TensorValueMetadata> {
   return new Map(metadata.filter((value) => value.isTensor).map((value) => [value.name, value]))
 }
 
@@ -207,7 +213,7 @@ function bitsOf({ buffer, byteOffset, length }: Uint16Array): Uint16Array {
   return new Uint16Array(buffer, byteOffset, length)
 }
 
-function isFinite({ data }: Tensor): boolean {
+function allFinite({ data }: Tensor): boolean {
   // A number times zero is zero unless it is NaN or infinite, and then the sum is NaN.
   let sum = 0
   for (let i = 0; i < data.length; i++) sum += data[i]! * 0

@@ -12,7 +12,8 @@ export type Dtype = 'auto' | 'fp32' | 'fp16'
 /** A JSON object whose keys are looked up and checked where they are used. */
 export type Config = Readonly<Record<string, unknown>>
 
-const HOW_TO_EXPORT = 'export it with `pip install optimum-onnx[onnxruntime] && optimum-cli export onnx --model NAME FOLDER`'
+const HOW_TO_EXPORT =
+  'export it with `pip install optimum-onnx[onnxruntime] && optimum-cli export onnx --model NAME FOLDER`'
 
 export class PipelineFolder {
   readonly path: string
@@ -31,7 +32,10 @@ export class PipelineFolder {
       throw new EngineError('model', `${path} is a file; give the folder of a pipeline, with its model_index.json.`)
     const index = await readConfig(join(path, 'model_index.json'))
     if (!index)
-      throw new EngineError('model', `${path} is no pipeline: it has no model_index.json; give the folder that has one.`)
+      throw new EngineError(
+        'model',
+        `${path} is no pipeline: it has no model_index.json; give the folder that has one.`,
+      )
     const folder = new PipelineFolder(path, index)
     if (folder.#graphs('unet').length === 0) throw missingGraph(folder.path, 'unet')
     return folder
@@ -59,7 +63,8 @@ export class PipelineFolder {
     const names = this.#graphs(part)
     const half = names.find(isHalf)
     const full = names.find((name) => name === 'model.onnx') ?? names.find((name) => !isHalf(name))
-    if (dtype === 'fp16' && !half && part === 'unet' && names[0] !== 'model.onnx') throw wrongDtype(this.path, names, dtype)
+    if (dtype === 'fp16' && !half && part === 'unet' && names[0] !== 'model.onnx')
+      throw wrongDtype(this.path, names, dtype)
     if (dtype === 'fp32' && !full) throw wrongDtype(join(this.path, part), names, dtype)
     const wantsHalf = dtype === 'fp16' || (dtype === 'auto' && onGpu)
     const name = (wantsHalf ? (half ?? full) : (full ?? half)) ?? names[0]
@@ -109,7 +114,11 @@ async function readConfig(path: string): Promise<Config | undefined> {
 }
 
 function damaged(path: string, cause?: unknown): EngineError {
-  return new EngineError('model', `${path} is no JSON object: it is damaged or half-downloaded; download the model again.`, {
-    cause,
-  })
+  return new EngineError(
+    'model',
+    `${path} is no JSON object: it is damaged or half-downloaded; download the model again.`,
+    {
+      cause,
+    },
+  )
 }

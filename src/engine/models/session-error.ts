@@ -6,13 +6,14 @@ import { type Device, remedy } from './device.ts'
 /** Operators that ONNX Runtime's own optimisers write for CUDA (and Olive for DirectML): a plain export has none of them. */
 const MISSING_OPERATOR = [
   /Could not find an implementation for (?:the node )?(?:[\w./:]+:)?(\w+)\(\d+\)/,
-  /NOT_IMPLEMENTED[^]*?(?:node|operator|op)\W+(\w+)/i,
-  /In Node, \("[^"]*", (\w+), "[^"]*"[^]*?(?:No opset import|is not a registered function\/op|No Op registered)/,
+  /NOT_IMPLEMENTED[\s\S]*?(?:node|operator|op)\W+(\w+)/i,
+  /In Node, \("[^"]*", (\w+), "[^"]*"[\s\S]*?(?:No opset import|is not a registered function\/op|No Op registered)/,
   /No Op registered for (\w+)/,
   /(\w+)\(-?\d+\) is not a registered function\/op/,
 ]
 
-const PROVIDER_FAILED = /Failed to load (?:shared )?library|backend not found|AppendExecutionProvider|WebGPU adapter|CUDA failure|no CUDA-capable|D3D12|DirectML/i
+const PROVIDER_FAILED =
+  /Failed to load (?:shared )?library|backend not found|AppendExecutionProvider|WebGPU adapter|CUDA failure|no CUDA-capable|D3D12|DirectML/i
 
 const OUT_OF_MEMORY = /bad_alloc|out of memory|Failed to allocate memory|BFCArena/i
 

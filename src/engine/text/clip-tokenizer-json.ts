@@ -7,8 +7,7 @@ export interface TokenizerJson {
 }
 
 /** CLIP's words (openai/CLIP `simple_tokenizer.py`), as transformers' conversion to a fast tokenizer writes them. */
-const WORDS =
-  "<\\|startoftext\\|>|<\\|endoftext\\|>|'s|'t|'re|'ve|'m|'ll|'d|[\\p{L}]+|[\\p{N}]|[^\\s\\p{L}\\p{N}]+"
+const WORDS = "<\\|startoftext\\|>|<\\|endoftext\\|>|'s|'t|'re|'ve|'m|'ll|'d|[\\p{L}]+|[\\p{N}]|[^\\s\\p{L}\\p{N}]+"
 
 const SPECIAL_TOKENS = ['<|startoftext|>', '<|endoftext|>']
 

@@ -1,0 +1,138 @@
+/** Images in and out of a pipeline, as diffusers' `VaeImageProcessor` (`image_processor.py`) turns pixels into numbers and back. */
+
+import sharp, { type Sharp } from 'sharp'
+import { EngineError } from '../errors.ts'
+import type { Tensor } from '../tensor.ts'
+import { encodePng } from './png.ts'
+import { type Bitmap, resize } from './resample.ts'
+
+/** Pixels as they are: 8 bits a channel, or floats in 0..1; the shape as sharp's `info` or as `dims`, `[h, w, c]` or `[1, h, w, c]`. */
+export type RawImage =
+  | { readonly data: Pixels; readonly width: number; readonly height: number; readonly channels?: number }
+  | { readonly data: Pixels; readonly info: { width: number; height: number; channels: number } }
+  | { readonly data: Pixels; readonly dims: readonly number[] }
+
+type Pixels = Uint8Array | Uint8ClampedArray | Float32Array
+
+/** A path, a file's bytes in any format that sharp reads, or raw pixels. */
+export type ImageInput = string | Uint8Array | RawImage
+
+/** `[n, h, w, 3]` in 0..1. */
+export type NumpyImages = Tensor
+
+/**
+ * Reads images as RGB, turned as their EXIF says, transparency dropped.
+ * @throws EngineError 'argument' for what is no image.
+ */
+export async function loadImages(input: ImageInput | readonly ImageInput[], name: string): Promise<Bitmap[]> {
+  const inputs = Array.isArray(input) ? (input as readonly ImageInput[]) : [input as ImageInput]
+  if (inputs.length === 0) throw new EngineError('argument', `\`${name}\` is an empty list; give at least one image.`)
+  return Promise.all(inputs.map((one) => loadImage(one, name)))
+}
+
+async function loadImage(input: ImageInput, name: string): Promise<Bitmap> {
+  try {
+    if (typeof input === 'string' || input instanceof Uint8Array) return await decode(sharp(input))
+    const { width, height, channels } = shapeOf(input)
+    if (input.data.length !== width * height * channels) throw new Error('the data do not fill its width and height')
+    const data = input.data instanceof Float32Array ? eightBit(input.data) : input.data
+    if (channels === 3) return { data, width, height, channels }
+    return await decode(sharp(data, { raw: { width, height, channels: channels as 1 | 2 | 4 } }))
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error)
+    throw new EngineError(
+      'argument',
+      `\`${name}\` cannot be read (${why}); give a PNG, JPEG or WebP, its path, or raw pixels with their width and height.`,
+      { cause: error },
+    )
+  }
+}
+
+async function decode(image: Sharp): Promise<Bitmap> {
+  const { data, info } = await image
+    .autoOrient()
+    .removeAlpha()
+    .toColourspace('srgb')
+    .raw({ depth: 'uchar' })
+    .toBuffer({ resolveWithObject: true })
+  return { data, width: info.width, height: info.height, channels: info.channels }
+}
+
+function shapeOf(input: RawImage): { width: number; height: number; channels: number } {
+  if ('info' in input) return input.info
+  if ('width' in input)
+    return {
+      width: input.width,
+      height: input.height,
+      channels: input.channels ?? input.data.length / (input.width * input.height),
+    }
+  const [height = 0, width = 0, channels = 1] = input.dims.length === 4 ? input.dims.slice(1) : input.dims
+  return { width, height, channels }
+}
+
+/** `[n, 3, height, width]` in -1..1. */
+export function preprocessImages(images: readonly Bitmap[], height: number, width: number): Tensor {
+  const plane = height * width
+  const data = new Float32Array(images.length * 3 * plane)
+  images.forEach((image, n) => {
+    const { data: pixels } = resize(image, width, height, 'lanczos')
+    for (let i = 0; i < plane; i++)
+      for (let channel = 0; channel < 3; channel++)
+        data[(n * 3 + channel) * plane + i] = 2 * Math.fround(pixels[i * 3 + channel]! / 255) - 1
+  })
+  return { data, dims: [images.length, 3, height, width] }
+}
+
+/** `[n, 1, height, width]` of 0 (keep) and 1 (paint anew): luminance, cut at the middle. */
+export function preprocessMasks(masks: readonly Bitmap[], height: number, width: number): Tensor {
+  const plane = height * width
+  const data = new Float32Array(masks.length * plane)
+  masks.forEach((mask, n) => {
+    const { data: pixels } = resize(mask, width, height, 'lanczos')
+    for (let i = 0; i < plane; i++)
+      data[n * plane + i] = luminance(pixels[i * 3]!, pixels[i * 3 + 1]!, pixels[i * 3 + 2]!) / 255 < 0.5 ? 0 : 1
+  })
+  return { data, dims: [masks.length, 1, height, width] }
+}
+
+/** ITU-R 601 in Pillow's fixed point. */
+function luminance(r: number, g: number, b: number): number {
+  return (r * 19595 + g * 38470 + b * 7471 + 0x8000) >> 16
+}
+
+/** From the VAE's `[n, 3, h, w]` in -1..1 to `[n, h, w, 3]` in 0..1. */
+export function postprocess({ data, dims }: Tensor): NumpyImages {
+  const [n = 0, channels = 0, height = 0, width = 0] = dims
+  const plane = height * width
+  const out = new Float32Array(data.length)
+  for (let image = 0; image < n; image++)
+    for (let channel = 0; channel < channels; channel++) {
+      const from = (image * channels + channel) * plane
+      for (let i = 0; i < plane; i++)
+        out[(image * plane + i) * channels + channel] = Math.min(Math.max(data[from + i]! / 2 + 0.5, 0), 1)
+    }
+  return { data: out, dims: [n, height, width, channels] }
+}
+
+/** The images of an `np` batch as 8-bit pixels. */
+export function toBitmaps({ data, dims }: NumpyImages): Bitmap[] {
+  const [n = 0, height = 0, width = 0, channels = 0] = dims
+  const pixels = eightBit(data)
+  const size = height * width * channels
+  return Array.from({ length: n }, (_, i) => ({
+    data: pixels.subarray(i * size, (i + 1) * size),
+    width,
+    height,
+    channels,
+  }))
+}
+
+export function toPng({ data, width, height }: Bitmap): Promise<Buffer> {
+  return encodePng({ data: new Uint8Array(data.buffer, data.byteOffset, data.length), width, height, channels: 3 })
+}
+
+function eightBit(data: Float32Array): Uint8ClampedArray {
+  const pixels = new Uint8ClampedArray(data.length)
+  for (let i = 0; i < data.length; i++) pixels[i] = Math.round(data[i]! * 255)
+  return pixels
+}

@@ -1,0 +1,23 @@
+/** The engine's public door: `import { StableDiffusionPipeline } from 'seedling/engine'`. */
+
+export { EngineError, type EngineErrorCode } from './errors.ts'
+export type { ImageInput, RawImage } from './images/image-processor.ts'
+export type { Device } from './models/device.ts'
+export type { Dtype } from './models/pipeline-folder.ts'
+export type { UNetInput } from './models/unet.ts'
+export type { CallbackOnStepEnd, GenerateArguments, OutputType } from './pipelines/arguments.ts'
+export type { Components, LoadOptions } from './pipelines/components.ts'
+export type { Family, Task } from './pipelines/family.ts'
+export type { ModelInfo } from './pipelines/model-info.ts'
+export type { PipelineOutput, Sampling } from './pipelines/sampling.ts'
+export { StableDiffusionImg2ImgPipeline } from './pipelines/stable-diffusion-img2img-pipeline.ts'
+export { StableDiffusionInpaintPipeline } from './pipelines/stable-diffusion-inpaint-pipeline.ts'
+export {
+  type FromPretrainedOptions,
+  type LoadProgress,
+  StableDiffusionPipeline,
+} from './pipelines/stable-diffusion-pipeline.ts'
+export { Generator, type GeneratorOptions, type Generators } from './random/generator.ts'
+export * from './schedulers/index.ts'
+export type * from './schedulers/scheduler.ts'
+export type { Tensor } from './tensor.ts'

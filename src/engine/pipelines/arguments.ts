@@ -1,0 +1,108 @@
+/** What `generate()` and `begin()` take, under diffusers' names, and the checks that need no model. */
+
+import { EngineError } from '../errors.ts'
+import type { ImageInput } from '../images/image-processor.ts'
+import type { Generators } from '../random/generator.ts'
+import type { Tensor } from '../tensor.ts'
+import type { PromptOptions } from '../text/prompt-encoder.ts'
+
+/** 'png': a Buffer an image; 'np': NHWC floats in 0..1; 'latent': latents as the UNet left them, undecoded. */
+export type OutputType = 'png' | 'np' | 'latent'
+
+/** @returns Nothing, or latents to go on with. */
+// biome-ignore-start lint/suspicious/noConfusingVoidType: a callback may return nothing, at once or later.
+export type CallbackOnStepEnd = (
+  pipe: unknown,
+  step: number,
+  timestep: number,
+  callbackKwargs: { readonly latents: Tensor },
+) => void | { latents?: Tensor } | Promise<void | { latents?: Tensor }>
+// biome-ignore-end lint/suspicious/noConfusingVoidType: only that type.
+
+/** Defaults are diffusers', by family and task, or those of the model's own `generation_config.json`. */
+export interface GenerateArguments<Output extends OutputType = OutputType> extends PromptOptions {
+  /** What to draw; a list makes a batch. Empty is valid. */
+  readonly prompt: string | readonly string[]
+  /** What to keep out; a list goes with a list of prompts. Without guidance it has no effect. */
+  readonly negativePrompt?: string | readonly string[] | null | undefined
+  /** In pixels, multiples of 8; default: the size that the model was made for. Image-to-image takes its image's. */
+  readonly height?: number | undefined
+  readonly width?: number | undefined
+  /** Denoising steps, at least 1. */
+  readonly numInferenceSteps?: number | undefined
+  /** Above 1, the prediction is pushed so far from the negative prompt's towards the prompt's. */
+  readonly guidanceScale?: number | undefined
+  readonly numImagesPerPrompt?: number | undefined
+  /** DDIM's share of fresh noise in each step, 0..1. */
+  readonly eta?: number | undefined
+  /** One generator for all images, or one an image; none draws an unrepeatable seed. */
+  readonly generator?: Generators | undefined
+  /** Unit noise to start from, `[images, channels, height / 8, width / 8]`, in place of the generator's. */
+  readonly latents?: Tensor | undefined
+  /** Image-to-image and inpainting: one image for all, or one a prompt. */
+  readonly image?: ImageInput | readonly ImageInput[] | undefined
+  /** Inpainting: white is painted anew, black is kept; as large as `image`. */
+  readonly maskImage?: ImageInput | readonly ImageInput[] | undefined
+  /** How much of `image` may change, 0..1: the share of the steps that run. */
+  readonly strength?: number | undefined
+  readonly outputType?: Output | undefined
+  /** Told after each model evaluation; what it returns replaces the latents. */
+  readonly callbackOnStepEnd?: CallbackOnStepEnd | undefined
+  /** Checked between model evaluations; aborting rejects with the signal's `reason`. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** @throws EngineError 'argument' for the first argument that cannot work, with what it has to be. */
+export function checkArguments(args: GenerateArguments): void {
+  const { prompt, negativePrompt, strength, outputType, guidanceScale, eta } = args
+  if (typeof prompt !== 'string' && !isTexts(prompt)) throw wrong('prompt', 'a text or a list of texts', prompt)
+  if (negativePrompt != null && typeof negativePrompt !== 'string' && !isTexts(negativePrompt))
+    throw wrong('negativePrompt', 'a text or a list of texts', negativePrompt)
+  checkCount('numInferenceSteps', args.numInferenceSteps)
+  checkCount('numImagesPerPrompt', args.numImagesPerPrompt)
+  checkCount('clipSkip', args.clipSkip || undefined)
+  checkSide('height', args.height)
+  checkSide('width', args.width)
+  if (guidanceScale !== undefined && !Number.isFinite(guidanceScale))
+    throw wrong('guidanceScale', 'a finite number', guidanceScale)
+  if (strength !== undefined && !(strength >= 0 && strength <= 1)) throw wrong('strength', 'in 0..1', strength)
+  if (eta !== undefined && !(eta >= 0 && eta <= 1)) throw wrong('eta', 'in 0..1', eta)
+  if (outputType !== undefined && !['png', 'np', 'latent'].includes(outputType))
+    throw wrong('outputType', "'png', 'np' or 'latent'", outputType)
+  if (args.latents && args.latents.data.length !== args.latents.dims.reduce((product, dim) => product * dim, 1))
+    throw wrong('latents', 'data of as many numbers as its dims say', args.latents.dims)
+}
+
+/** The prompts as a list, and for each its negative one; nothing where none was given. */
+export function promptLists({ prompt, negativePrompt }: GenerateArguments, spreads: boolean) {
+  const prompts = typeof prompt === 'string' ? [prompt] : [...prompt]
+  if (negativePrompt == null) return { prompts, negativePrompts: undefined }
+  if (typeof negativePrompt === 'string') {
+    // Stable Diffusion's pipelines want a list for a list; SDXL's take one text for all.
+    if (prompts.length > 1 && !spreads)
+      throw wrong('negativePrompt', `a list of ${prompts.length} texts, as prompt is`, negativePrompt)
+    return { prompts, negativePrompts: prompts.map(() => negativePrompt) }
+  }
+  if (negativePrompt.length !== prompts.length)
+    throw wrong('negativePrompt', `as long a list as prompt (${prompts.length})`, `${negativePrompt.length} texts`)
+  return { prompts, negativePrompts: [...negativePrompt] }
+}
+
+export function wrong(name: string, shouldBe: string, value: unknown): EngineError {
+  const shown = typeof value === 'string' ? value : (JSON.stringify(value) ?? String(value))
+  return new EngineError('argument', `\`${name}\` has to be ${shouldBe} but is ${shown.slice(0, 80)}.`)
+}
+
+function isTexts(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.length > 0 && value.every((text) => typeof text === 'string')
+}
+
+function checkCount(name: string, value: number | undefined): void {
+  if (value !== undefined && !(Number.isInteger(value) && value >= 1))
+    throw wrong(name, 'a whole number, at least 1', value)
+}
+
+function checkSide(name: string, value: number | undefined): void {
+  if (value !== undefined && !(Number.isInteger(value) && value > 0 && value % 8 === 0))
+    throw wrong(name, 'a multiple of 8', value)
+}

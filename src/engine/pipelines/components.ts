@@ -1,0 +1,177 @@
+/** A pipeline's parts, opened from its folder; pipelines made from each other's components share them. */
+
+import type { InferenceSession } from 'onnxruntime-node'
+import { EngineError } from '../errors.ts'
+import { candidates, type Device, requireDevice, unavailable } from '../models/device.ts'
+import { OnnxRuntimeModel } from '../models/onnx-runtime-model.ts'
+import type { Config, Dtype, PipelineFolder } from '../models/pipeline-folder.ts'
+import { StableDiffusionSafetyChecker } from '../models/safety-checker.ts'
+import { CLIPTextModel } from '../models/text-encoder.ts'
+import { UNet2DConditionModel } from '../models/unet.ts'
+import { AutoencoderKL } from '../models/vae.ts'
+import { schedulerFromConfig } from '../schedulers/index.ts'
+import type { Scheduler } from '../schedulers/scheduler.ts'
+import { CLIPTokenizer } from '../text/clip-tokenizer.ts'
+import { PromptEncoder, type TextPart } from '../text/prompt-encoder.ts'
+import { defaultSampleSize, familyOf } from './family.ts'
+import { type ModelInfo, modelInfo } from './model-info.ts'
+
+export interface Components {
+  readonly unet: UNet2DConditionModel
+  readonly vae: AutoencoderKL
+  /** The tokenizers, the text encoders, and what they encoded last. */
+  readonly promptEncoder: PromptEncoder
+  readonly safetyChecker?: StableDiffusionSafetyChecker
+  readonly scheduler: Scheduler
+  readonly modelInfo: ModelInfo
+  /** `model_index.json`. */
+  readonly config: Config
+}
+
+export interface LoadOptions {
+  /** Which of a part's files to load, by their names. Default 'auto'. */
+  readonly dtype?: Dtype | undefined
+  /** Where to run. 'auto' (default) takes the best that works here and tells why it is not a better one. */
+  readonly device?: Device | 'auto' | undefined
+  /** Passed to ONNX Runtime for each part: threads, memory arena … */
+  readonly sessionOptions?: InferenceSession.SessionOptions | undefined
+}
+
+export interface LoadListeners {
+  /** A part is about to be opened. */
+  readonly onPart: (part: string) => void
+  /** A sentence that the person should read: a device that cannot be used, a change to float32. */
+  readonly onNotice: (message: string) => void
+}
+
+/** @throws EngineError 'model' for a folder that is no pipeline or is damaged, 'device' when the wanted device cannot run it. */
+export async function loadComponents(
+  folder: PipelineFolder,
+  options: LoadOptions,
+  listeners: LoadListeners,
+): Promise<Components> {
+  const { family, task } = familyOf(folder.index)
+  const scheduler = await loadScheduler(folder)
+  const opened: OnnxRuntimeModel[] = []
+  try {
+    const unetModel = await openOnDevice(folder, options, listeners)
+    opened.push(unetModel)
+    const open = async (part: string) => {
+      const model = await openPart(folder, part, unetModel.device, options, listeners)
+      opened.push(model)
+      return model
+    }
+    const unet = new UNet2DConditionModel(
+      unetModel,
+      (await folder.config('unet', 'config.json')) ?? {},
+      defaultSampleSize(family),
+    )
+    const vae = await loadVae(folder, open)
+    const promptEncoder = await loadTextParts(folder, open, family === 'stable-diffusion-xl' ? 1 : 0)
+    const safetyChecker = await loadSafetyChecker(folder, open)
+    const generationConfig = (await folder.config('generation_config.json')) ?? {}
+    return {
+      unet,
+      vae,
+      promptEncoder,
+      ...(safetyChecker && { safetyChecker }),
+      scheduler,
+      modelInfo: modelInfo(family, task, unet, vae, generationConfig),
+      config: folder.index,
+    }
+  } catch (error) {
+    await Promise.all(opened.map((model) => model.release()))
+    throw error
+  }
+}
+
+/** Every graph of the components. */
+export function modelsOf({ unet, vae, promptEncoder, safetyChecker }: Components): OnnxRuntimeModel[] {
+  return [
+    unet.model,
+    vae.decoder,
+    ...(vae.encoder ? [vae.encoder] : []),
+    ...promptEncoder.parts.map(({ textEncoder }) => textEncoder.model),
+    ...(safetyChecker ? [safetyChecker.model] : []),
+  ]
+}
+
+type Open = (part: string) => Promise<OnnxRuntimeModel>
+
+/** The UNet does nearly all the work, so it decides which device 'auto' becomes. */
+async function openOnDevice(
+  folder: PipelineFolder,
+  options: LoadOptions,
+  listeners: LoadListeners,
+): Promise<OnnxRuntimeModel> {
+  const { device = 'auto' } = options
+  if (device !== 'auto') {
+    const wanted = requireDevice(device)
+    const why = unavailable(wanted)
+    if (why) throw new EngineError('device', `The device '${wanted}' cannot be used: ${why}; or use device 'cpu'.`)
+    return openPart(folder, 'unet', wanted, options, listeners)
+  }
+  for (const candidate of candidates()) {
+    const why = unavailable(candidate)
+    if (why) {
+      listeners.onNotice(`Not using ${candidate}: ${why}.`)
+      continue
+    }
+    try {
+      return await openPart(folder, 'unet', candidate, options, listeners)
+    } catch (error) {
+      if (candidate === 'cpu' || !(error instanceof EngineError) || error.code !== 'device') throw error
+      listeners.onNotice(`Not using ${candidate}: ${error.message}`)
+    }
+  }
+  throw new EngineError('device', "No device works here; use device 'cpu'.")
+}
+
+function openPart(
+  folder: PipelineFolder,
+  part: string,
+  device: Device,
+  { dtype = 'auto', sessionOptions }: LoadOptions,
+  { onPart, onNotice }: LoadListeners,
+): Promise<OnnxRuntimeModel> {
+  onPart(part)
+  const file = folder.graph(part, dtype, device !== 'cpu')
+  return OnnxRuntimeModel.load(file, { device, onNotice, ...(sessionOptions && { sessionOptions }) })
+}
+
+async function loadScheduler(folder: PipelineFolder): Promise<Scheduler> {
+  const config = await folder.config('scheduler', 'scheduler_config.json')
+  if (!config)
+    throw new EngineError('model', `${folder.path} has no scheduler/scheduler_config.json; download the model again.`)
+  return schedulerFromConfig(config)
+}
+
+async function loadVae(folder: PipelineFolder, open: Open): Promise<AutoencoderKL> {
+  const config =
+    (await folder.config('vae_decoder', 'config.json')) ?? (await folder.config('vae', 'config.json')) ?? {}
+  const decoder = await open('vae_decoder')
+  return new AutoencoderKL(decoder, folder.has('vae_encoder') ? await open('vae_encoder') : undefined, config)
+}
+
+async function loadTextParts(folder: PipelineFolder, open: Open, layersFromEnd: number): Promise<PromptEncoder> {
+  const parts: TextPart[] = []
+  for (const suffix of ['', '_2']) {
+    const part = `text_encoder${suffix}`
+    if (!folder.has(part)) continue
+    const config = (await folder.config(part, 'config.json')) ?? {}
+    const tokenizer = await CLIPTokenizer.fromFolder(folder.join(`tokenizer${suffix}`), config)
+    parts.push({ tokenizer, textEncoder: new CLIPTextModel(await open(part), config) })
+  }
+  // The refiner has only the second; where both are missing, opening the first says so.
+  if (parts.length === 0) await open('text_encoder')
+  return new PromptEncoder(parts, layersFromEnd)
+}
+
+async function loadSafetyChecker(
+  folder: PipelineFolder,
+  open: Open,
+): Promise<StableDiffusionSafetyChecker | undefined> {
+  if (!folder.has('safety_checker')) return undefined
+  const config = (await folder.config('feature_extractor', 'preprocessor_config.json')) ?? {}
+  return new StableDiffusionSafetyChecker(await open('safety_checker'), config)
+}

@@ -1,0 +1,51 @@
+/** What a caller must know of a model before asking for an image, all of it read from the model's folder. */
+
+import type { Config } from '../models/pipeline-folder.ts'
+import type { UNet2DConditionModel } from '../models/unet.ts'
+import type { AutoencoderKL } from '../models/vae.ts'
+import { defaultsOf, type Family, type Task } from './family.ts'
+
+export interface ModelInfo {
+  readonly family: Family
+  /** What the folder's class does by itself; one with an image can do the others too. */
+  readonly task: Task
+  /** From the folder's `generation_config.json` where it has one, else diffusers' defaults of that pipeline class. */
+  readonly numInferenceSteps: number
+  readonly guidanceScale: number
+  readonly height: number
+  readonly width: number
+  /** Height and width should be multiples of this: the VAE and the UNet halve them so often. */
+  readonly sizeMultiple: number
+  /** Pixels a latent, in each direction. */
+  readonly vaeScaleFactor: number
+  /** Channels of the latents, not of what the UNet takes. */
+  readonly latentChannels: number
+  /** False where guidance is distilled into the model (LCM): a negative prompt has no effect there. */
+  readonly usesNegativePrompt: boolean
+}
+
+export function modelInfo(
+  family: Family,
+  task: Task,
+  unet: UNet2DConditionModel,
+  vae: AutoencoderKL,
+  generationConfig: Config,
+): ModelInfo {
+  const defaults = defaultsOf(family, task)
+  const number = (key: string, fallback: number) => {
+    const value = generationConfig[key]
+    return typeof value === 'number' && Number.isFinite(value) ? value : fallback
+  }
+  return {
+    family,
+    task,
+    numInferenceSteps: number('num_inference_steps', defaults.numInferenceSteps),
+    guidanceScale: number('guidance_scale', defaults.guidanceScale),
+    height: number('height', unet.sampleSize[0] * vae.scaleFactor),
+    width: number('width', unet.sampleSize[1] * vae.scaleFactor),
+    sizeMultiple: Math.max(8, vae.scaleFactor * unet.sizeMultiple),
+    vaeScaleFactor: vae.scaleFactor,
+    latentChannels: vae.latentChannels,
+    usesNegativePrompt: unet.timeCondProjDim === undefined && family !== 'latent-consistency',
+  }
+}

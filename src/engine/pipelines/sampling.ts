@@ -1,0 +1,214 @@
+/** The denoising loop, one model evaluation at a time: `generate()` runs it to the end, a bot's engine between other work. */
+
+import { EngineError } from '../errors.ts'
+import { type NumpyImages, postprocess, toBitmaps, toPng } from '../images/image-processor.ts'
+import type { StableDiffusionSafetyChecker } from '../models/safety-checker.ts'
+import type { UNet2DConditionModel, UNetInput } from '../models/unet.ts'
+import type { AutoencoderKL } from '../models/vae.ts'
+import type { Generators } from '../random/generator.ts'
+import type { Scheduler } from '../schedulers/scheduler.ts'
+import { concatRows, rowsOf, type Tensor } from '../tensor.ts'
+import type { OutputType } from './arguments.ts'
+import type { Conditioning } from './conditioning.ts'
+import type { Inpainting } from './initial-latents.ts'
+
+export interface PipelineOutput<Output extends OutputType = OutputType> {
+  /** 'png': Buffers; 'np': `[n, h, w, 3]` in 0..1; 'latent': `[n, channels, h / 8, w / 8]`. */
+  readonly images: Output extends 'png' ? Buffer[] : Tensor
+  /** One flag an image where the model has a safety checker; the images are given as they are, the caller decides. */
+  readonly nsfwContentDetected?: readonly boolean[]
+}
+
+/** The models that a sampling uses. */
+export interface SamplingModels {
+  readonly unet: UNet2DConditionModel
+  readonly vae: AutoencoderKL
+  readonly safetyChecker?: StableDiffusionSafetyChecker
+}
+
+export interface SamplingPlan {
+  /** This sampling's own, its timesteps set. */
+  readonly scheduler: Scheduler
+  /** Those of the scheduler's that are visited. */
+  readonly timesteps: readonly number[]
+  readonly latents: Tensor
+  /** Rows as the UNet takes them: twice as many as latents with guidance. */
+  readonly conditioning: Conditioning
+  readonly guidanceScale: number
+  readonly usesGuidance: boolean
+  /** One row a call: half the memory, or less. */
+  readonly oneRowAtATime: boolean
+  readonly eta: number
+  readonly generators: Generators | undefined
+  readonly inpainting: Inpainting | undefined
+  readonly outputType: OutputType
+  /** Latents to go on with, or nothing. */
+  readonly onStepEnd: ((step: number, timestep: number, latents: Tensor) => Promise<Tensor | undefined>) | undefined
+  readonly signal: AbortSignal | undefined
+}
+
+/**
+ * One batch of images on its way. Nothing but its own state decides what it becomes, so any number of them may take turns.
+ *
+ * ```ts
+ * const sampling = await pipe.begin({ prompt: 'a red apple', generator: new Generator(1) })
+ * while (!sampling.done) await sampling.next()
+ * const { images } = await sampling.finish()
+ * ```
+ */
+export class Sampling<Output extends OutputType = OutputType> {
+  readonly #models: SamplingModels
+  readonly #plan: SamplingPlan
+  readonly #sample: Tensor
+  #latents: Tensor
+  #predOriginalSample: Tensor | undefined
+  #step = 0
+
+  constructor(models: SamplingModels, plan: SamplingPlan) {
+    this.#models = models
+    this.#plan = plan
+    this.#latents = plan.latents
+    const [rows = 0, , height = 0, width = 0] = plan.latents.dims
+    const dims = [plan.usesGuidance ? 2 * rows : rows, models.unet.inChannels, height, width]
+    this.#sample = { data: new Float32Array(dims.reduce((product, dim) => product * dim, 1)), dims }
+    if (plan.inpainting && 'maskedImageLatents' in plan.inpainting) this.#fillMasks(plan.inpainting)
+  }
+
+  /** Model evaluations done. */
+  get step(): number {
+    return this.#step
+  }
+
+  /** Model evaluations in all. */
+  get steps(): number {
+    return this.#plan.timesteps.length
+  }
+
+  get done(): boolean {
+    return this.#step === this.steps
+  }
+
+  /** `[images, channels, height / 8, width / 8]`, as noisy as the step left them. */
+  get latents(): Tensor {
+    return this.#latents
+  }
+
+  /** What the last step took the finished latents for, where its method says so: for previews. */
+  get predOriginalSample(): Tensor | undefined {
+    return this.#predOriginalSample
+  }
+
+  /**
+   * One model evaluation.
+   * @throws the signal's `reason` when it is aborted; EngineError 'numeric' for NaN, 'device' when the device fails.
+   */
+  async next(): Promise<void> {
+    const { signal, oneRowAtATime } = this.#plan
+    signal?.throwIfAborted()
+    const input = this.unetInput()
+    const prediction = oneRowAtATime ? await this.#rowByRow(input) : await this.#models.unet.forward(input)
+    await this.accept(prediction)
+  }
+
+  /** What `next` gives the UNet, for callers that run the rows of several samplings in one call; valid until `accept`. */
+  unetInput(): UNetInput {
+    if (this.done) throw new EngineError('argument', 'This sampling is done: call finish(), or begin another.')
+    const timestep = this.#plan.timesteps[this.#step]!
+    this.#fillLatents(this.#plan.scheduler.scaleModelInput(this.#latents, timestep))
+    return { sample: this.#sample, timestep, ...this.#plan.conditioning }
+  }
+
+  /** The UNet's answer to `unetInput`: guides it, takes the scheduler's step, puts back what a mask keeps. */
+  async accept(prediction: Tensor): Promise<void> {
+    const { scheduler, timesteps, eta, generators, usesGuidance, guidanceScale, onStepEnd } = this.#plan
+    const timestep = timesteps[this.#step]!
+    const guided = usesGuidance ? guide(prediction, guidanceScale) : prediction
+    const options = { eta, ...(generators && { generator: generators }) }
+    const { prevSample, predOriginalSample } = scheduler.step(guided, timestep, this.#latents, options)
+    this.#predOriginalSample = predOriginalSample
+    this.#latents = this.#keepUnmasked(prevSample)
+    this.#latents = (await onStepEnd?.(this.#step, timestep, this.#latents)) ?? this.#latents
+    this.#step++
+  }
+
+  /**
+   * Decodes the latents as they are now, asks the safety checker, and gives what `outputType` asked for.
+   * @throws the signal's `reason` when it is aborted.
+   */
+  async finish(): Promise<PipelineOutput<Output>> {
+    const { outputType, signal } = this.#plan
+    signal?.throwIfAborted()
+    if (outputType === 'latent') return { images: this.#latents } as PipelineOutput<Output>
+    const images = postprocess(await this.#models.vae.decode(this.#latents))
+    const nsfwContentDetected = await this.#models.safetyChecker?.check(images)
+    return {
+      images: outputType === 'np' ? images : await pngs(images),
+      ...(nsfwContentDetected && { nsfwContentDetected }),
+    } as PipelineOutput<Output>
+  }
+
+  async #rowByRow({ timestep, ...input }: UNetInput): Promise<Tensor> {
+    const names = Object.keys(input) as (keyof typeof input)[]
+    const rows = names.map((name) => rowsOf(input[name]!))
+    const predictions: Tensor[] = []
+    for (let row = 0; row < input.sample.dims[0]!; row++) {
+      const one = Object.fromEntries(names.map((name, i) => [name, rows[i]![row]])) as unknown as typeof input
+      predictions.push(await this.#models.unet.forward({ timestep, ...one }))
+    }
+    return concatRows(predictions)
+  }
+
+  /** Each row of the UNet's input begins with the latents; with guidance the batch stands there twice. */
+  #fillLatents({ data, dims }: Tensor): void {
+    const { data: target, dims: targetDims } = this.#sample
+    const size = data.length / dims[0]!
+    const stride = target.length / targetDims[0]!
+    for (let row = 0; row < targetDims[0]!; row++) {
+      const from = (row % dims[0]!) * size
+      target.set(data.subarray(from, from + size), row * stride)
+    }
+  }
+
+  /** Behind the latents, and the same in every step: the mask, then the masked image's latents. */
+  #fillMasks({ mask, maskedImageLatents }: { mask: Tensor; maskedImageLatents: Tensor }): void {
+    const { data: target, dims } = this.#sample
+    const rows = maskedImageLatents.dims[0]!
+    const stride = target.length / dims[0]!
+    const [maskSize, imageSize] = [mask.data.length / rows, maskedImageLatents.data.length / rows]
+    for (let row = 0; row < dims[0]!; row++) {
+      const from = row % rows
+      const at = (row + 1) * stride - maskSize - imageSize
+      target.set(mask.data.subarray(from * maskSize, (from + 1) * maskSize), at)
+      target.set(maskedImageLatents.data.subarray(from * imageSize, (from + 1) * imageSize), at + maskSize)
+    }
+  }
+
+  #keepUnmasked(latents: Tensor): Tensor {
+    const { inpainting, scheduler, timesteps } = this.#plan
+    if (!inpainting || !('imageLatents' in inpainting)) return latents
+    const { mask, imageLatents, noise } = inpainting
+    const next = timesteps[this.#step + 1]
+    const kept = next === undefined ? imageLatents : scheduler.addNoise(imageLatents, noise, next)
+    const plane = latents.dims[2]! * latents.dims[3]!
+    const row = latents.dims[1]! * plane
+    const data = new Float32Array(latents.data.length)
+    for (let i = 0; i < data.length; i++) {
+      const m = mask.data[Math.floor(i / row) * plane + (i % plane)]!
+      data[i] = (1 - m) * kept.data[i]! + m * latents.data[i]!
+    }
+    return { data, dims: latents.dims }
+  }
+}
+
+/** Classifier-free guidance (Ho and Salimans 2022), written over the unconditional half, which nobody else holds. */
+function guide({ data, dims }: Tensor, guidanceScale: number): Tensor {
+  const half = data.length / 2
+  for (let i = 0; i < half; i++) data[i] = data[i]! + guidanceScale * (data[half + i]! - data[i]!)
+  return { data: data.subarray(0, half), dims: [dims[0]! / 2, ...dims.slice(1)] }
+}
+
+async function pngs(images: NumpyImages): Promise<Buffer[]> {
+  const encoded: Buffer[] = []
+  for (const bitmap of toBitmaps(images)) encoded.push(await toPng(bitmap))
+  return encoded
+}

@@ -1,0 +1,64 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import fc from 'fast-check'
+import { beforeAll, describe, expect, it } from 'vitest'
+import { CLIPTokenizer } from '../../src/engine/text/clip-tokenizer.ts'
+import { clipTokenizerJson } from '../../src/engine/text/clip-tokenizer-json.ts'
+import { FIXTURES, temporaryFolder } from './tiny-pipeline.ts'
+
+interface Golden {
+  prompt: string
+  ids: number[]
+  n_untruncated: number
+}
+
+const goldens = JSON.parse(
+  readFileSync(fileURLToPath(new URL('../fixtures/golden_clip_tokens.json', import.meta.url)), 'utf8'),
+) as Golden[]
+
+describe('CLIPTokenizer', () => {
+  const folder = join(FIXTURES, 'clip-tokenizer')
+  let tokenizer: CLIPTokenizer
+  beforeAll(async () => {
+    tokenizer = await CLIPTokenizer.fromFolder(folder)
+  })
+
+  it.each(goldens)('agrees with the reference on "$prompt"', ({ prompt, ids, n_untruncated }) => {
+    expect(tokenizer.encode(prompt)).toEqual(ids)
+    expect(tokenizer.tokenize(prompt)).toHaveLength(n_untruncated - 2)
+  })
+
+  it('always gives a whole context that begins and ends as CLIP wants it', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'grapheme', maxLength: 200 }), (prompt) => {
+        const ids = tokenizer.encode(prompt)
+        expect(ids).toHaveLength(77)
+        expect(ids[0]).toBe(49406)
+        expect(ids[76]).toBe(49407)
+      }),
+      { numRuns: 50 },
+    )
+  })
+
+  it('pads with what the settings name, as SD 2 does', () => {
+    const json = clipTokenizerJson(
+      JSON.parse(readFileSync(join(folder, 'vocab.json'), 'utf8')),
+      readFileSync(join(folder, 'merges.txt'), 'utf8'),
+    )
+    const named = new CLIPTokenizer(json, { pad_token: { content: '!' } })
+    expect(named.encode('a cat', 7)).toEqual([49406, 320, 2368, 49407, 0, 0, 0])
+    expect(new CLIPTokenizer(json, {}, { pad_token_id: 0 }).encode('a cat', 6)).toEqual([49406, 320, 2368, 49407, 0, 0])
+  })
+
+  it('reads the embedded model’s tokenizer.json with its own context length', async () => {
+    const emoji = await CLIPTokenizer.fromFolder(
+      fileURLToPath(new URL('../../models/emoji/tokenizer', import.meta.url)),
+    )
+    expect(emoji.encode('')).toEqual([emoji.bosTokenId, ...Array(emoji.modelMaxLength - 1).fill(emoji.eosTokenId)])
+  })
+
+  it('says what a folder without a tokenizer lacks', async () => {
+    await expect(CLIPTokenizer.fromFolder(temporaryFolder())).rejects.toThrow(/neither tokenizer\.json nor vocab\.json/)
+  })
+})
