@@ -1,12 +1,13 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
-import * as engine from '../../src/engine/index.ts'
 import {
   Generator,
-  type SchedulerClass,
   type SchedulerConfig,
+  StableDiffusionImg2ImgPipeline,
+  StableDiffusionInpaintPipeline,
   StableDiffusionPipeline,
+  schedulerFromConfig,
 } from '../../src/engine/index.ts'
 import { compare, FIXTURES, readNpy, tinyPipeline } from './tiny-pipeline.ts'
 

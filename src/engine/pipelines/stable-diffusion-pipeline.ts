@@ -32,18 +32,16 @@ export interface FromPretrainedOptions extends LoadOptions {
 }
 
 export class StableDiffusionPipeline {
-  /** May be replaced: `pipe.scheduler = EulerDiscreteScheduler.fromConfig(pipe.scheduler.config)`. */
-  scheduler: Scheduler
   readonly #components: Components
   readonly #task: Task
+  #scheduler: Scheduler
   #guidanceSlicing = false
 
   /** @param components Another pipeline's; its models are shared, not copied. */
   constructor(components: Components) {
     this.#components = components
     this.#task = this.ownTask ?? components.modelInfo.task
-    const mends = mendsScheduler(components.modelInfo.family, this.#task)
-    this.scheduler = mends ? mendedScheduler(components.scheduler) : components.scheduler
+    this.#scheduler = this.#mended(components.scheduler)
   }
 
   /**
@@ -70,6 +68,15 @@ export class StableDiffusionPipeline {
   /** The task of the class; nothing where the model's folder decides. */
   protected get ownTask(): Task | undefined {
     return undefined
+  }
+
+  /** May be replaced: `pipe.scheduler = EulerDiscreteScheduler.fromConfig(pipe.scheduler.config)`. */
+  get scheduler(): Scheduler {
+    return this.#scheduler
+  }
+
+  set scheduler(scheduler: Scheduler) {
+    this.#scheduler = this.#mended(scheduler)
   }
 
   /** What other pipelines are made from, with the scheduler as it is now. */
@@ -181,6 +188,10 @@ export class StableDiffusionPipeline {
         (async (step, timestep, latents) => (await callbackOnStepEnd(this, step, timestep, { latents }))?.latents),
       signal: args.signal,
     })
+  }
+
+  #mended(scheduler: Scheduler): Scheduler {
+    return mendsScheduler(this.#components.modelInfo.family, this.#task) ? mendedScheduler(scheduler) : scheduler
   }
 
   #taskOf(args: GenerateArguments): Task {
