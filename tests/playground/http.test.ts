@@ -3,97 +3,86 @@
 import { createServer, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { createPlayground, type Playground } from '../../src/bot/playground/index.ts'
-import { createRooms, pageFolder, type TestRooms } from './rooms.ts'
+import { createPlayground } from '../../src/bot/playground/index.ts'
+import type { Message } from '../../src/bot/playground/message.ts'
+import { UserError } from '../../src/job/errors.ts'
+import { type House, openHouse, pageFolder } from './house.ts'
 import { Visitor } from './visitor.ts'
 
-let rooms: TestRooms
-let playground: Playground
+let house: House
 
 beforeAll(async () => {
-  rooms = createRooms()
-  playground = createPlayground({ host: '127.0.0.1', port: 0, model: 'tiny', pageFolder }, rooms)
-  rooms.presenter.add(playground)
-  await playground.start()
+  house = await openHouse()
 })
 
-afterAll(async () => {
-  await rooms.presenter.stop()
-  await playground.stop()
-})
+afterAll(() => house.clear())
 
-const arrive = () => Visitor.arrive(playground.address)
+const arrive = () => Visitor.arrive(house.playground.address)
+
+/** A job whose pictures are there. */
+async function drawn(visitor: Visitor, text: string): Promise<Message> {
+  await using events = await visitor.listen()
+  const { job } = await visitor.imagine(text)
+  return (await events.until(({ data }) => data.job === job && data.state === 'done')).data
+}
 
 describe('a job', () => {
   it('is told of from the queue to its pictures', async () => {
     const visitor = await arrive()
     await using events = await visitor.listen()
-    const message = await visitor.imagine('a red apple --seed 7 --count 2')
-    expect(message).toMatchObject({ state: 'queued', prompt: 'a red apple', mine: true, count: 2, width: 64 })
-    expect((await events.next())!.data).toEqual(message)
+    const message = await visitor.imagine('a red apple, slowly --seed 7 --count 2')
+    expect(message).toMatchObject({ prompt: 'a red apple, slowly', mine: true, count: 2, width: 64 })
+    expect((await events.next())!.data).toMatchObject({ job: message.job, state: 'queued' })
 
-    rooms.queue.run(message.job, 5, 40, Buffer.from('preview'))
-    const running = await events.until(({ data }) => data.state === 'running')
+    const call = await house.engine.call('a red apple, slowly')
+    call.step(5, 40, Buffer.from('preview'))
+    const running = await events.until(({ data }) => data.fraction! > 0)
     expect(running.data).toMatchObject({ fraction: 0.125, preview: 'data:image/png;base64,cHJldmlldw==' })
 
-    await rooms.queue.finish(message.job)
+    call.finish()
     const { data } = await events.until(({ data }) => data.state === 'done')
     expect(data.pictures.map(({ url }) => url)).toEqual([
       `/pictures/${message.job}/0.png`,
       `/pictures/${message.job}/1.png`,
     ])
     expect(data.actions.map(({ label }) => label)).toEqual(['🔄', 'V1', 'V2', 'U1', 'U2', '🗑'])
-    expect(rooms.queue.jobs.get(message.job)!.place.message).toBe(message.job)
+    expect((await house.queue.get(message.job))!.place.message).toBe(message.job)
   })
 
   it('gives its pictures as unchanging PNGs, and none that do not exist', async () => {
     const visitor = await arrive()
-    const { job } = await visitor.imagine('a pear')
-    await rooms.queue.finish(job)
+    const { job } = await drawn(visitor, 'a pear')
     const picture = await visitor.get(`/pictures/${job}/0.png`)
     expect(picture.headers.get('content-type')).toBe('image/png')
     expect(picture.headers.get('cache-control')).toContain('immutable')
     expect(picture.headers.get('x-content-type-options')).toBe('nosniff')
-    expect(Buffer.from(await picture.arrayBuffer())).toEqual(await rooms.pictures.read(job, 0))
-    for (const path of [
-      `${job}/1.png`,
-      `${job}/0`,
-      `${job}/..%2f..%2fetc%2fpasswd`,
-      '..%2f..%2fpackage.json',
-      'x/0.png',
-    ]) {
+    expect(Buffer.from(await picture.arrayBuffer())).toEqual(await house.pictures.read(job, 0))
+    for (const path of [`${job}/1.png`, `${job}/0`, `${job}/..%2f..%2fjobs.db`, '..%2f..%2fpackage.json', 'x/0.png']) {
       expect((await visitor.get(`/pictures/${path}`)).status, path).toBe(404)
     }
   })
 
   it('comes back for a page that connects later, and is gone for one that knew a deleted one', async () => {
     const visitor = await arrive()
-    const kept = await visitor.imagine('a plum')
-    const deleted = await visitor.imagine('a fig')
+    const kept = await drawn(visitor, 'a plum')
+    const deleted = await drawn(visitor, 'a fig')
     expect((await visitor.act('delete', deleted.job)).status).toBe(204)
+    expect((await visitor.get(deleted.pictures[0]!.url)).status).toBe(404)
     await using events = await visitor.listen([kept.job, deleted.job, '../../secret'])
-    expect(await events.next()).toMatchObject({ event: 'job', data: { job: kept.job, prompt: 'a plum' } })
+    expect(await events.next()).toEqual({ event: 'job', data: kept })
     expect(await events.next()).toEqual({ event: 'removed', data: { job: deleted.job } })
   })
 
-  it('that a crash cut off before its page heard of it reaches that page when it connects', async () => {
-    const visitor = await arrive()
-    const { job } = await visitor.imagine('a cherry')
-    const lost = structuredClone(rooms.queue.jobs.get(job)!)
-    const again = createRooms()
-    const { message: _, ...place } = lost.place
-    again.queue.jobs.set(job, { ...lost, place })
-    const restarted = createPlayground({ host: '127.0.0.1', port: 0, model: 'tiny', pageFolder }, again)
-    again.presenter.add(restarted)
-    await restarted.start()
-    for (const unanswered of await again.queue.recover()) again.presenter.resume(unanswered)
-    const returned = await Visitor.arrive(restarted.address)
-    returned.cookie = visitor.cookie
-    await using events = await returned.listen()
-    await again.queue.finish(job)
-    await events.until(({ data }) => data.job === job && data.state === 'done')
-    await again.presenter.stop()
-    await restarted.stop()
+  it('that a crash cut off before its page heard of it reaches that page after the restart', async () => {
+    const before = await openHouse()
+    const visitor = await Visitor.arrive(before.playground.address)
+    before.presenter.present = () => Promise.reject(new UserError('unavailable', 'Gone in a crash.'))
+    expect((await visitor.post('/api/imagine', { text: 'a cherry' })).status).toBe(503)
+    await before.stop()
+    const after = await openHouse({ dataDir: before.dataDir })
+    await using events = await visitor.at(after.playground.address).listen()
+    await events.until(({ data }) => data.prompt === 'a cherry' && data.state === 'done')
+    await after.clear()
   })
 })
 
@@ -101,32 +90,33 @@ describe("somebody else's job", () => {
   it('is never pushed to a stranger, but shown to whoever has its id, without what is the author’s alone', async () => {
     const [author, stranger] = [await arrive(), await arrive()]
     await using events = await stranger.listen()
-    const { job, authorName } = await author.imagine('a secret garden')
+    const { job, authorName } = await drawn(author, 'a secret garden')
     const shown = await (await stranger.get(`/api/jobs/${job}`)).text()
-    expect(JSON.parse(shown)).toMatchObject({ mine: false, authorName, actions: [] })
-    for (const id of [author.cookie.split('=')[1]!, rooms.queue.jobs.get(job)!.author.id])
-      expect(shown).not.toContain(id)
+    expect(JSON.parse(shown)).toMatchObject({ mine: false, authorName })
+    const { author: stored } = (await house.queue.get(job))!
+    for (const secret of [author.cookie.split('=')[1]!, stored.id]) expect(shown).not.toContain(secret)
+    expect(stored.id).not.toBe(author.cookie.split('=')[1])
     const own = await stranger.imagine('a public park')
     expect((await events.next())!.data.job).toBe(own.job)
   })
 
   it('cannot be cancelled or deleted by a stranger', async () => {
     const [author, stranger] = [await arrive(), await arrive()]
-    const { job, authorName } = await author.imagine('an oak')
+    const { job, authorName } = await author.imagine('an oak grows slowly')
+    await house.engine.call('an oak grows slowly')
     for (const action of ['cancel', 'delete']) {
       const answer = await stranger.act(action, job)
       expect(answer.status).toBe(403)
       expect(await answer.json()).toEqual({ error: `Only ${authorName} can ${action} this.` })
     }
-    expect(rooms.queue.jobs.get(job)!.state).toBe('queued')
+    expect((await house.queue.get(job))!.state).toBe('running')
     expect((await author.act('cancel', job)).status).toBe(204)
-    expect(rooms.queue.jobs.get(job)!.state).toBe('cancelled')
+    expect((await house.queue.get(job))!.state).toBe('cancelled')
   })
 
   it('can be drawn again by anyone, as a job of their own', async () => {
     const [author, stranger] = [await arrive(), await arrive()]
-    const { job } = await author.imagine('an elm --count 2')
-    await rooms.queue.finish(job)
+    const { job } = await drawn(author, 'an elm --count 2')
     for (const action of ['reroll', 'vary', 'upscale']) {
       const answer = await stranger.act(action, job, action === 'reroll' ? 0 : 1)
       expect(answer.status).toBe(201)
@@ -136,9 +126,11 @@ describe("somebody else's job", () => {
 
   it('is followed by a stranger’s page that asked for it', async () => {
     const [author, stranger] = [await arrive(), await arrive()]
-    const { job } = await author.imagine('an ash')
+    const { job } = await author.imagine('an ash grows slowly')
+    const call = await house.engine.call('an ash grows slowly')
     await using events = await stranger.listen([job])
-    await rooms.queue.finish(job)
+    expect((await events.next())!.data).toMatchObject({ state: 'running', actions: [] })
+    call.finish()
     const { data } = await events.until(({ data }) => data.state === 'done')
     expect(data.actions.map(({ action }) => action)).toEqual(['reroll', 'vary', 'upscale'])
   })
@@ -152,11 +144,13 @@ describe('a mistake', () => {
     ['x'.repeat(100_000), 413, 'That is far too long; say it in fewer words.'],
   ])('“%.20s” gets one sentence, and nothing is queued', async (text, status, error) => {
     const visitor = await arrive()
-    const before = rooms.queue.jobs.size
+    await using events = await visitor.listen()
     const answer = await visitor.post('/api/imagine', { text })
     expect(answer.status).toBe(status)
     expect(await answer.json()).toEqual({ error })
-    expect(rooms.queue.jobs.size).toBe(before)
+    // The next thing that the visitor hears of is something else.
+    const { job } = await visitor.imagine('a correct horse')
+    expect((await events.next())!.data.job).toBe(job)
   })
 
   it.each(['{"text":', '[]', '{"text":{"$ne":1}}', 'null', '{"__proto__":{"text":"x"}}'])(
@@ -176,15 +170,13 @@ describe('a mistake', () => {
 
   it('of ours is an apology without details, and a line for the operator', async () => {
     const visitor = await arrive()
-    const { add } = rooms.queue
-    rooms.queue.add = async () => {
-      throw new Error('disk full at /home/me')
-    }
+    const { imagine } = house.commands
+    house.commands.imagine = () => Promise.reject(new Error('disk full at /home/me'))
     const answer = await visitor.post('/api/imagine', { text: 'a cat' })
-    rooms.queue.add = add
+    house.commands.imagine = imagine
     expect(answer.status).toBe(500)
     expect(await answer.text()).not.toContain('disk')
-    expect(rooms.lines.join()).toContain('disk full')
+    expect(house.lines.join()).toContain('disk full')
   })
 })
 
@@ -214,13 +206,11 @@ describe('the door', () => {
     [{ 'content-type': 'application/x-www-form-urlencoded' }, 415],
   ])('refuses what another site could send: %o', async (headers, status) => {
     const visitor = await arrive()
-    const before = rooms.queue.jobs.size
     for (const path of ['/api/imagine', '/api/act', '/api/session']) {
       const answer = await visitor.post(path, { text: 'a cat', id: '' }, headers as Record<string, string>)
       expect(answer.status).toBe(status)
       expect(answer.headers.get('set-cookie')).toBeNull()
     }
-    expect(rooms.queue.jobs.size).toBe(before)
   })
 
   it('refuses a name that somebody pointed at this machine', async () => {
@@ -265,21 +255,20 @@ describe('starting and stopping', () => {
     const other = createServer().listen(0, '127.0.0.1')
     await new Promise((resolve) => other.once('listening', resolve))
     const { port } = other.address() as AddressInfo
-    const late = createPlayground({ host: '127.0.0.1', port, model: 'tiny', pageFolder }, createRooms())
-    await expect(late.start()).rejects.toThrow(`Port ${port} is in use by another program; set PORT to a free one.`)
+    const sentence = `Port ${port} is in use by another program; set PORT to a free one.`
+    const late = createPlayground({ host: '127.0.0.1', port, model: 'tiny', pageFolder }, house)
+    await expect(late.start()).rejects.toThrow(sentence)
     await late.stop()
     other.close()
   })
 
   it('says so when the page was not built', async () => {
     const options = { host: '127.0.0.1', port: 0, model: 'tiny', pageFolder: '/nowhere' }
-    await expect(createPlayground(options, createRooms()).start()).rejects.toThrow('npm run build')
+    await expect(createPlayground(options, house).start()).rejects.toThrow('npm run build')
   })
 
   it('ends the streams of the pages that listen when it stops', async () => {
-    const own = createRooms()
-    const brief = createPlayground({ host: '127.0.0.1', port: 0, model: 'tiny', pageFolder }, own)
-    own.presenter.add(brief)
+    const brief = createPlayground({ host: '127.0.0.1', port: 0, model: 'tiny', pageFolder }, house)
     await brief.start()
     const visitor = await Visitor.arrive(brief.address)
     const events = await visitor.listen()
@@ -290,7 +279,7 @@ describe('starting and stopping', () => {
 })
 
 function statusFor(path: string, host: string): Promise<number> {
-  const { port } = new URL(playground.address)
+  const { port } = new URL(house.playground.address)
   return new Promise((resolve, reject) => {
     request({ host: '127.0.0.1', port, path, headers: { host } }, (response) => {
       response.resume()

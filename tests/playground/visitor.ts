@@ -17,6 +17,13 @@ export class Visitor {
     return visitor
   }
 
+  /** The same person at another address. */
+  at(address: string): Visitor {
+    const visitor = new Visitor(address)
+    visitor.cookie = this.cookie
+    return visitor
+  }
+
   get(path: string, headers: Record<string, string> = {}): Promise<Response> {
     return fetch(this.#address + path, { headers: { cookie: this.cookie, ...headers } })
   }

@@ -1,0 +1,65 @@
+/** A playground that runs, with the real queue and stores in a folder of its own, and an engine that tests lead. */
+
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { Rooms } from '../../src/bot/platform.ts'
+import { createPlayground, type Playground } from '../../src/bot/playground/index.ts'
+import { Presenter } from '../../src/bot/presenter.ts'
+import { Commands } from '../../src/commands/commands.ts'
+import { JobQueue } from '../../src/queue/queue.ts'
+import { openJobStore } from '../../src/store/jobs.ts'
+import { openPictureStore } from '../../src/store/pictures.ts'
+import { model } from '../fakes/engine.ts'
+import { SquareEngine } from './engine.ts'
+
+/** The page as `npm run build` makes it. */
+export const pageFolder = fileURLToPath(new URL('../../dist/bot/playground/page', import.meta.url))
+
+export interface House extends Rooms {
+  readonly playground: Playground
+  readonly engine: SquareEngine
+  readonly dataDir: string
+  /** What the operator was told. */
+  readonly lines: string[]
+  /** Stops as the program does; the folder stays for another start. */
+  stop(): Promise<void>
+  /** Stops, and removes the folder. */
+  clear(): Promise<void>
+}
+
+export interface HouseOptions {
+  readonly dataDir?: string
+  readonly port?: number
+}
+
+export async function openHouse({ dataDir: given, port = 0 }: HouseOptions = {}): Promise<House> {
+  const dataDir = given ?? (await mkdtemp(join(tmpdir(), 'seedling-')))
+  const lines: string[] = []
+  const log = (line: string) => lines.push(line)
+  const jobs = await openJobStore({ dataDir })
+  const pictures = await openPictureStore({ dataDir, days: 30, log })
+  const engine = new SquareEngine()
+  const limits = { jobsPerMinute: 1000, waitingPerPerson: 5, waitingPerGuild: 50 }
+  const queue = new JobQueue({ jobs, pictures, engine, limits, log })
+  const presenter = new Presenter(queue, log)
+  const commands = new Commands(queue, model, { variationStrength: 0.25, maxSize: 128 })
+  const rooms: Rooms = { commands, queue, pictures, presenter, log }
+  const playground = createPlayground({ host: '127.0.0.1', port, model: 'tiny', pageFolder }, rooms)
+  presenter.add(playground)
+  await playground.start()
+  for (const job of await queue.recover()) presenter.resume(job)
+  const stop = async () => {
+    await playground.stop()
+    await queue.close()
+    await presenter.stop()
+    pictures.close()
+    await jobs.close()
+  }
+  const clear = async () => {
+    await stop()
+    await rm(dataDir, { recursive: true, force: true })
+  }
+  return { ...rooms, playground, engine, dataDir, lines, stop, clear }
+}
