@@ -26,8 +26,15 @@ export type OptionValues = Partial<Record<OptionName, string | number>>
 
 export const MAX_PROMPT_LENGTH = 2000
 
-/** The table for a model: its defaults stand in the help texts. `maxSize` is the longest side allowed, in pixels. */
-export function imagineOptions(model: Model, maxSize: number): readonly Option[] {
+/** Pictures at once, in a chat. */
+const MAX_COUNT = 4
+
+/**
+ * The table for a model: its defaults stand in the help texts, or say so where no model is loaded yet. `maxSize` is the
+ * longest side allowed, in pixels.
+ */
+export function imagineOptions(model: Model | undefined, maxSize: number, maxCount = MAX_COUNT): readonly Option[] {
+  const usual = (value: (model: Model) => unknown) => (model ? String(value(model)) : "the model's own")
   return [
     {
       name: 'prompt',
@@ -58,7 +65,7 @@ export function imagineOptions(model: Model, maxSize: number): readonly Option[]
       description: 'More steps take longer and refine more',
       min: 1,
       max: 100,
-      default: String(model.numInferenceSteps),
+      default: usual((model) => model.numInferenceSteps),
     },
     {
       name: 'guidance',
@@ -67,15 +74,15 @@ export function imagineOptions(model: Model, maxSize: number): readonly Option[]
       min: 0,
       max: 30,
       aliases: ['cfg'],
-      default: String(model.guidanceScale),
+      default: usual((model) => model.guidanceScale),
     },
     {
       name: 'size',
       type: 'string',
-      description: `Width and height in pixels, such as ${model.width}x${model.height}`,
+      description: `Width and height in pixels, such as ${sizeOf(model)}`,
       maxLength: 20,
-      suggestions: sizeSuggestions(model, maxSize),
-      default: `${model.width}x${model.height}`,
+      suggestions: model ? sizeSuggestions(model, maxSize) : [],
+      default: usual(sizeOf),
     },
     {
       name: 'aspect',
@@ -91,11 +98,15 @@ export function imagineOptions(model: Model, maxSize: number): readonly Option[]
       type: 'integer',
       description: 'How many pictures',
       min: 1,
-      max: 4,
+      max: maxCount,
       aliases: ['n'],
       default: '1',
     },
   ]
+}
+
+function sizeOf(model?: Model): string {
+  return model ? `${model.width}x${model.height}` : '512x512'
 }
 
 function sizeSuggestions(model: Model, maxSize: number): string[] {

@@ -9,8 +9,8 @@ import { imagineOptions, MAX_PROMPT_LENGTH, type Option, type OptionName, type O
  * Checks every value and fills in the model's defaults. `maxSize` is the longest side allowed, in pixels.
  * @throws UserError `option`
  */
-export function parseRequest(values: OptionValues, model: Model, maxSize: number): Request {
-  const options = imagineOptions(model, maxSize)
+export function parseRequest(values: OptionValues, model: Model, maxSize: number, maxCount?: number): Request {
+  const options = imagineOptions(model, maxSize, maxCount)
   const number = (name: OptionName) => numberOf(options.find((option) => option.name === name)!, values[name])
   const prompt = textOf('prompt', values.prompt)
   if (prompt === '') throw new UserError('option', 'prompt is empty; say what to draw, such as /imagine a red apple.')
@@ -27,13 +27,16 @@ export function parseRequest(values: OptionValues, model: Model, maxSize: number
   }
 }
 
-/** Control characters and characters that turn the reading direction are dropped: they could hide what a prompt says. */
+/**
+ * Control characters and characters that turn the reading direction are dropped: they could hide what a prompt says.
+ * What comes out stays as it is when it goes in again, so that a picture's own parameters repeat it.
+ */
 function textOf(name: OptionName, value: string | number | undefined): string {
   const text = String(value ?? '')
-    .normalize('NFC')
+    .toWellFormed()
     .replace(/[\p{Cc}\u2028\u2029]+/gu, ' ')
     .replace(/[\u202a-\u202e\u2066-\u2069\ufeff]/gu, '')
-    .toWellFormed()
+    .normalize('NFC')
     .trim()
   const { length } = [...text]
   if (length > MAX_PROMPT_LENGTH) {
