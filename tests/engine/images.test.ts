@@ -4,9 +4,12 @@ import fc from 'fast-check'
 import sharp from 'sharp'
 import { describe, expect, it } from 'vitest'
 import { EngineError } from '../../src/engine/errors.ts'
+import { colourPatches, fitLatentRgb, knownLatentRgb, latentsToRgb } from '../../src/engine/images/latent-rgb.ts'
 import { formatParameters, type Parameters, parseParameters } from '../../src/engine/images/parameters.ts'
 import { encodePng } from '../../src/engine/images/png.ts'
 import { readPngText, writePngText } from '../../src/engine/images/png-text.ts'
+import { encodePreview } from '../../src/engine/images/preview.ts'
+import type { Tensor } from '../../src/engine/tensor.ts'
 
 const pixels = {
   data: Uint8Array.from({ length: 16 * 8 * 3 }, (_, index) => (index * 37) % 256),
@@ -43,6 +46,92 @@ describe('encodePng', () => {
     const png = await encodePng(pixels, { upscale: 4 })
     expect(await sharp(png).metadata()).toMatchObject({ width: 64, height: 32, channels: 3 })
     expect(readPngText(png, 'parameters')).toBeUndefined()
+  })
+})
+
+describe('encodePng with blur', () => {
+  it('leaves nothing of a pattern, at any size', async () => {
+    const board = Uint8Array.from(
+      { length: 64 * 64 * 3 },
+      (_, i) => ((Math.floor(i / 3) + Math.floor(i / 192)) % 2) * 255,
+    )
+    for (const upscale of [1, 4]) {
+      const png = await encodePng({ data: board, width: 64, height: 64, channels: 3 }, { blur: true, upscale })
+      const { channels } = await sharp(png).stats()
+      for (const { stdev } of channels) expect(stdev).toBeLessThan(10)
+    }
+  })
+})
+
+describe('latents as colours', () => {
+  // A VAE that any fit must find: latents are a linear map of colours.
+  const encode = ({ data, dims: [n, , side] }: Tensor): Tensor => {
+    const small = side! / 4
+    const latents = new Float32Array(n! * 4 * small ** 2)
+    for (let image = 0; image < n!; image++)
+      for (let pixel = 0; pixel < small ** 2; pixel++) {
+        const [x, y] = [(pixel % small) * 4, Math.floor(pixel / small) * 4]
+        const [r, g, b] = [0, 1, 2].map((k) => data[((image * 3 + k) * side! + y) * side! + x]!) as [
+          number,
+          number,
+          number,
+        ]
+        const values = [r - g, 2 * b + 1, r + g + b, 0]
+        for (const [c, value] of values.entries()) latents[(image * 4 + c) * small ** 2 + pixel] = value
+      }
+    return { data: latents, dims: [n!, 4, small, small] }
+  }
+
+  it('are fitted to a VAE that nobody published a map of, even with a channel that says nothing', () => {
+    const images = colourPatches(4, 4)
+    const latents = encode(images)
+    const map = fitLatentRgb(latents, images)
+    const pixels = latents.dims[2]! * latents.dims[3]!
+    const first = { data: latents.data.subarray(0, 4 * pixels), dims: [1, 4, 16, 16] }
+    const rgb = latentsToRgb(first, map)
+    for (const [x, y] of [
+      [0, 0],
+      [5, 9],
+      [15, 15],
+    ] as const) {
+      for (let k = 0; k < 3; k++) {
+        const drawn = images.data[(k * 64 + y * 4) * 64 + x * 4]!
+        expect(Math.abs(rgb[(y * 16 + x) * 3 + k]! - (drawn + 1) * 127.5)).toBeLessThan(2)
+      }
+    }
+  })
+
+  it('of Stable Diffusion are known', () => {
+    const grey = { data: new Float32Array(4), dims: [1, 4, 1, 1] }
+    expect([...latentsToRgb(grey, knownLatentRgb(4, 0.18215)!)]).toEqual([128, 128, 128])
+    expect([...latentsToRgb(grey, knownLatentRgb(4, 0.13025)!)]).toEqual([141, 125, 127])
+    expect(knownLatentRgb(16, 0.18215)).toBeUndefined()
+    expect(knownLatentRgb(4, 0.5)).toBeUndefined()
+  })
+
+  it('stand side by side in a small picture', async () => {
+    const map = {
+      factors: [
+        [1, 0, 0],
+        [0, 1, 0],
+        [0, 0, 1],
+      ] as const,
+      bias: [0, 0, 0] as const,
+    }
+    const flat = (...rgb: number[]) => ({
+      data: Float32Array.from({ length: 3 * 64 * 32 }, (_, i) => rgb[Math.floor(i / (64 * 32))]!),
+      dims: [1, 3, 64, 32],
+    })
+    const png = await encodePreview([flat(1, -1, -1), flat(-1, 1, -1), flat(-1, -1, 1)], map, 8)
+    const { data, info } = await sharp(png).raw().toBuffer({ resolveWithObject: true })
+    expect(info).toMatchObject({ width: 128, height: 256 })
+    const at = (x: number, y: number) => [...data.subarray((y * 128 + x) * 3, (y * 128 + x) * 3 + 3)]
+    expect([at(20, 40), at(100, 40), at(20, 200), at(100, 200)]).toEqual([
+      [255, 0, 0],
+      [0, 255, 0],
+      [0, 0, 255],
+      [0, 0, 0],
+    ])
   })
 })
 

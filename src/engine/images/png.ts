@@ -14,6 +14,8 @@ export interface Pixels {
 export interface EncodePngOptions {
   /** How many times larger the picture becomes (Lanczos). Default 1. */
   readonly upscale?: number
+  /** Nothing but colours is left to see. Default false. */
+  readonly blur?: boolean
   /** Text under the keyword `parameters`. */
   readonly parameters?: string
 }
@@ -25,9 +27,11 @@ sharp.cache(false)
 /** Written out rather than left to sharp's defaults: pictures must repeat byte for byte. */
 const PNG = { compressionLevel: 6, adaptiveFiltering: false, palette: false } as const
 
-export async function encodePng(pixels: Pixels, { upscale = 1, parameters }: EncodePngOptions = {}): Promise<Buffer> {
+export async function encodePng(pixels: Pixels, options: EncodePngOptions = {}): Promise<Buffer> {
+  const { upscale = 1, blur = false, parameters } = options
   const { data, width, height, channels } = pixels
   let image = sharp(data, { raw: { width, height, channels } })
+  if (blur) image = image.blur((Math.max(width, height) * upscale) / 16)
   if (upscale !== 1) image = image.resize(width * upscale, height * upscale, { kernel: 'lanczos3', fit: 'fill' })
   const png = await image.png(PNG).toBuffer()
   return parameters === undefined ? png : writePngText(png, 'parameters', parameters)

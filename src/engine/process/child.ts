@@ -1,0 +1,138 @@
+/** One engine process as its parent sees it: started, loaded, asked for pictures, ended. */
+
+import { type ChildProcess, fork } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { delimiter } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { EngineError } from '../errors.ts'
+import type { EngineImage, GenerateOptions, ImagesRequest, Model } from './engine.ts'
+import type { LoadOptions, Order, Report, ReportedError } from './protocol.ts'
+
+interface Settle<T> {
+  readonly resolve: (value: T) => void
+  readonly reject: (error: unknown) => void
+}
+
+/** What listens for the reports on one request. */
+interface Listener extends Settle<EngineImage[]> {
+  readonly onProgress: GenerateOptions['onProgress']
+}
+
+export class Child {
+  /** Fulfils with the model's facts once it is loaded. */
+  readonly loaded: Promise<Model>
+  /** Fulfils with how the process ended, in words. */
+  readonly ended: Promise<string>
+  readonly #process: ChildProcess
+  readonly #onNotice: (message: string) => void
+  #loading!: Settle<Model>
+  readonly #requests = new Map<number, Listener>()
+  #ending: string | undefined
+  #lastId = 0
+
+  constructor(options: LoadOptions, onNotice: (message: string) => void) {
+    this.#onNotice = onNotice
+    this.loaded = new Promise((resolve, reject) => {
+      this.#loading = { resolve, reject }
+    })
+    this.#process = fork(fileURLToPath(new URL('./main.js', import.meta.url)), {
+      serialization: 'advanced',
+      execArgv: [],
+      env: environment(),
+    })
+    this.ended = new Promise((resolve) => {
+      this.#process.once('error', (error) => resolve(this.#end(error.message)))
+      this.#process.once('exit', (code, signal) => resolve(this.#end(signal ?? `exit code ${code}`)))
+    })
+    this.#process.on('message', (report) => this.#hear(report as Report))
+    this.#send({ type: 'load', options })
+  }
+
+  get pid(): number | undefined {
+    return this.#process.pid
+  }
+
+  get isRunning(): boolean {
+    return this.#ending === undefined
+  }
+
+  generateImages(request: ImagesRequest, { signal, onProgress }: GenerateOptions): Promise<EngineImage[]> {
+    const id = ++this.#lastId
+    let cancel = () => {}
+    const images = new Promise<EngineImage[]>((resolve, reject) => {
+      this.#requests.set(id, { resolve, reject, onProgress })
+      cancel = () => {
+        this.#send({ type: 'cancel', id })
+        reject(signal?.reason)
+      }
+    })
+    signal?.addEventListener('abort', cancel, { once: true })
+    this.#send({ type: 'generate', id, request, preview: onProgress !== undefined })
+    return images.finally(() => {
+      this.#requests.delete(id)
+      signal?.removeEventListener('abort', cancel)
+    })
+  }
+
+  /** Ends the process at once, even in the middle of a run: there is nothing in it to save. */
+  async kill(): Promise<void> {
+    this.#process.kill('SIGKILL')
+    await this.ended
+  }
+
+  #send(order: Order): void {
+    // A process that ended is told about by `ended`; what cannot reach it needs no second error.
+    if (this.#process.connected) this.#process.send(order, () => {})
+  }
+
+  #hear(report: Report): void {
+    if (report.type === 'notice') this.#onNotice(report.message)
+    else if (report.type === 'loaded') this.#loading.resolve(report.model)
+    else if (report.type === 'notLoaded') this.#loading.reject(engineError(report.error))
+    else this.#answer(report, this.#requests.get(report.id))
+  }
+
+  /** A request that was cancelled is no longer there to be told. */
+  #answer(report: Extract<Report, { id: number }>, listener: Listener | undefined): void {
+    if (report.type === 'progress') listener?.onProgress?.(report.progress)
+    else if (report.type === 'done') listener?.resolve(report.images)
+    else listener?.reject(engineError(report.error))
+  }
+
+  #end(how: string): string {
+    this.#ending = how
+    const error = new EngineError('crashed', `The engine ended in the middle of its work (${how}); ${adviceOn(how)}.`)
+    this.#loading.reject(error)
+    for (const { reject } of this.#requests.values()) reject(error)
+    return how
+  }
+}
+
+function adviceOn(how: string): string {
+  return how === 'SIGKILL'
+    ? 'if nobody killed it, memory ran out: draw smaller, or use a smaller model'
+    : 'try again, and report it if it happens again'
+}
+
+function engineError({ code, message }: ReportedError): EngineError {
+  return new EngineError(code, message)
+}
+
+/** The engine opens model files from anywhere, so it is not given the bot's secrets; only the hub's token is its own. */
+const SECRET = /TOKEN|SECRET|PASSWORD|REDIS_URL/i
+
+function environment(): NodeJS.ProcessEnv {
+  const kept = Object.entries(process.env).filter(([name]) => name === 'HF_TOKEN' || !SECRET.test(name))
+  return {
+    ...Object.fromEntries(kept),
+    // Without it glibc keeps what a large picture took: 250 MB in place of 86 MB after a session was released.
+    MALLOC_TRIM_THRESHOLD_: '65536',
+    ...(process.platform === 'linux' && { LD_LIBRARY_PATH: libraryPath() }),
+  }
+}
+
+/** Where CUDA is installed without being known to the loader, which reads this variable only when a process starts. */
+function libraryPath(): string {
+  const cuda = ['/usr/local/cuda/lib64', '/usr/lib/wsl/lib'].filter((folder) => existsSync(folder))
+  return [process.env.LD_LIBRARY_PATH, ...cuda].filter(Boolean).join(delimiter)
+}

@@ -1,0 +1,114 @@
+/** The engine behind one promise: a child process that is started again after a crash, and makes one request at a time. */
+
+import { setTimeout as delay } from 'node:timers/promises'
+import PQueue from 'p-queue'
+import { EngineError } from '../errors.ts'
+import { Child } from './child.ts'
+import type { Engine, EngineImage, GenerateOptions, ImagesRequest, Model } from './engine.ts'
+import type { LoadOptions } from './protocol.ts'
+
+export interface EngineOptions extends LoadOptions {
+  /** Told what a person who runs the program should know: which device was taken, that the engine was started again. */
+  readonly log?: (line: string) => void
+  /** Gives up loading; rejects with its `reason`. */
+  readonly signal?: AbortSignal
+}
+
+/**
+ * Starts the engine and loads the model.
+ * @throws EngineError `model`, `device` or `crashed`, with the file and what to do
+ */
+export async function startEngine({ log = () => {}, signal, ...options }: EngineOptions): Promise<EngineHost> {
+  signal?.throwIfAborted()
+  const child = new Child(options, log)
+  const abort = () => void child.kill()
+  signal?.addEventListener('abort', abort)
+  try {
+    return new EngineHost(options, log, child, await child.loaded)
+  } catch (error) {
+    await child.kill()
+    signal?.throwIfAborted()
+    throw error
+  } finally {
+    signal?.removeEventListener('abort', abort)
+  }
+}
+
+/** Pauses before the second crash in a row is tried again, the third …, so that a crash that repeats leaves the machine free. */
+const BACKOFF = [0, 1000, 2000, 5000, 15_000, 60_000]
+
+export class EngineHost implements Engine {
+  readonly model: Model
+  readonly #options: LoadOptions
+  readonly #log: (line: string) => void
+  readonly #queue = new PQueue({ concurrency: 1 })
+  readonly #stop = new AbortController()
+  #child: Child
+  #crashes = 0
+
+  constructor(options: LoadOptions, log: (line: string) => void, child: Child, model: Model) {
+    this.#options = options
+    this.#log = log
+    this.model = model
+    this.#child = this.#watch(child)
+  }
+
+  /** The process that runs now. */
+  get pid(): number | undefined {
+    return this.#child.pid
+  }
+
+  generateImages(request: ImagesRequest, options: GenerateOptions = {}): Promise<EngineImage[]> {
+    const { signal } = options
+    return this.#queue.add(async () => {
+      const child = await this.#running(signal)
+      const images = await child.generateImages(request, options)
+      this.#crashes = 0
+      return images
+    }, signal && { signal })
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort(new EngineError('crashed', 'The engine was stopped.'))
+    await this.#child.kill()
+    await this.#queue.onIdle()
+  }
+
+  #watch(child: Child): Child {
+    child.ended.then((how) => {
+      if (this.#stop.signal.aborted) return
+      this.#crashes++
+      const often = this.#crashes > 1 ? ` for the ${this.#crashes}th time in a row` : ''
+      const pause = this.#pause > 0 ? `, after a pause of ${this.#pause / 1000} s` : ''
+      this.#log(`The engine ended (${how})${often}; the next picture starts it again${pause}.`)
+    })
+    return child
+  }
+
+  get #pause(): number {
+    return BACKOFF[Math.min(Math.max(this.#crashes - 1, 0), BACKOFF.length - 1)]!
+  }
+
+  /** The process with its model loaded, started anew where the last one ended. */
+  async #running(signal: AbortSignal | undefined): Promise<Child> {
+    const stopped = this.#stop.signal
+    stopped.throwIfAborted()
+    if (!this.#child.isRunning) {
+      await delay(this.#pause, undefined, { signal: AbortSignal.any(signal ? [stopped, signal] : [stopped]) }).catch(
+        () => {},
+      )
+      stopped.throwIfAborted()
+      signal?.throwIfAborted()
+      this.#child = this.#watch(new Child(this.#options, this.#log))
+    }
+    const child = this.#child
+    try {
+      await child.loaded
+    } catch (error) {
+      await child.kill()
+      throw error
+    }
+    signal?.throwIfAborted()
+    return child
+  }
+}

@@ -1,0 +1,64 @@
+/** A model in the engine's process: its pipeline, and what the bot must know of it. */
+
+import { existsSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { basename, resolve } from 'node:path'
+import { colourPatches, fitLatentRgb, knownLatentRgb, type LatentRgb } from '../images/latent-rgb.ts'
+import type { Device } from '../models/device.ts'
+import type { AutoencoderKL } from '../models/vae.ts'
+import { StableDiffusionPipeline } from '../pipelines/stable-diffusion-pipeline.ts'
+import { Generator } from '../random/generator.ts'
+import type { Model } from './engine.ts'
+import { modelHash } from './model-hash.ts'
+import type { LoadOptions } from './protocol.ts'
+
+export interface LoadedModel {
+  readonly pipeline: StableDiffusionPipeline
+  readonly facts: Model
+  /** How its latents look; absent where nothing tells. */
+  readonly latentRgb: LatentRgb | undefined
+}
+
+/** @throws EngineError `model`, `device` */
+export async function loadModel(options: LoadOptions, onNotice: (message: string) => void): Promise<LoadedModel> {
+  const { model, device = 'auto', threads = availableParallelism(), cacheDir } = options
+  const pipeline = await StableDiffusionPipeline.fromPretrained(model, {
+    device: device as Device | 'auto',
+    onProgress: (progress) => {
+      if (progress.status === 'notice') onNotice(progress.message)
+    },
+    sessionOptions: {
+      intraOpNumThreads: threads,
+      // Threads that spin while they wait take the cores that the bot, and the other threads, need: beside one other busy
+      // process a step took twice as long with it.
+      extra: { session: { intra_op: { allow_spinning: '0' } } },
+    },
+  })
+  const { modelInfo, components } = pipeline
+  return {
+    pipeline,
+    facts: {
+      name: existsSync(model) ? basename(resolve(model)) : model,
+      hash: await modelHash(model, { cacheDir }),
+      scheduler: String(pipeline.scheduler.config._class_name),
+      numInferenceSteps: modelInfo.numInferenceSteps,
+      guidanceScale: modelInfo.guidanceScale,
+      width: modelInfo.width,
+      height: modelInfo.height,
+      sizeMultiple: modelInfo.sizeMultiple,
+      usesGuidance: modelInfo.usesNegativePrompt,
+    },
+    latentRgb: await latentRgbOf(components.vae),
+  }
+}
+
+/** Four pictures of patches: 64 colours. */
+const PATCH_IMAGES = 4
+
+async function latentRgbOf(vae: AutoencoderKL): Promise<LatentRgb | undefined> {
+  const known = knownLatentRgb(vae.latentChannels, vae.scalingFactor)
+  if (known || !vae.encoder) return known
+  const images = colourPatches(PATCH_IMAGES, vae.scaleFactor)
+  const encoded = await vae.encode(images)
+  return fitLatentRgb(vae.scale(encoded.sample(new Generator(0)), true), images)
+}

@@ -1,0 +1,88 @@
+/** What the engine's process is made of, where it needs no model: noise between noises, and which weights these are. */
+
+import { mkdir, mkdtemp, readdir, rm, utimes, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { modelHash } from '../../src/engine/process/model-hash.ts'
+import { slerp, startOf } from '../../src/engine/process/noise.ts'
+import { Generator } from '../../src/engine/random/generator.ts'
+
+describe('a variation', () => {
+  const dims = [1, 4, 16, 16]
+  const noise = (seed: number) => new Generator(seed).randn(dims).data
+  const length = (vector: Float32Array) => Math.hypot(...vector)
+  const seed = fc.integer({ min: 0, max: 2 ** 32 - 1 })
+
+  it('is as strong as noise, at every strength', () => {
+    fc.assert(
+      fc.property(seed, seed, fc.double({ min: 0, max: 1, noNaN: true }), (from, to, t) => {
+        const [a, b] = [length(noise(from)), length(noise(to))]
+        const between = length(slerp(t, noise(from), noise(to)))
+        expect(between).toBeGreaterThan(Math.min(a, b) * 0.98)
+        expect(between).toBeLessThan(Math.max(a, b) * 1.02)
+      }),
+      { numRuns: 30 },
+    )
+  })
+
+  it('begins at its seed, ends at its own, and stays put between equals', () => {
+    expect(slerp(0, noise(1), noise(2))).toEqual(noise(1))
+    expect(slerp(1, noise(1), noise(2))).toEqual(noise(2))
+    const same = slerp(0.5, noise(1), noise(1))
+    for (const [i, value] of noise(1).entries()) expect(same[i]).toBeCloseTo(value, 6)
+  })
+
+  it('of a variation goes on from there, in order', () => {
+    const [b, c] = [
+      { seed: 2, strength: 0.25 },
+      { seed: 3, strength: 0.5 },
+    ]
+    const { latents } = startOf({ seed: 1, variations: [b, c] }, dims)
+    expect(latents).toEqual({ data: slerp(0.5, slerp(0.25, noise(1), noise(2)), noise(3)), dims })
+    expect(startOf({ seed: 1, variations: [c, b] }, dims).latents).not.toEqual(latents)
+  })
+
+  it("leaves its seed's stream where a fresh picture's is", () => {
+    const { generator } = startOf({ seed: 1, variations: [{ seed: 2, strength: 0.25 }] }, dims)
+    expect(generator.randn(dims)).toEqual(startOf({ seed: 1, variations: [] }, dims).generator.randn(dims))
+  })
+})
+
+describe('modelHash', () => {
+  let folder: string
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'seedling-hash-'))
+    await mkdir(join(folder, 'unet'))
+    await writeFile(join(folder, 'model_index.json'), '{}')
+    await writeFile(join(folder, 'unet/model.onnx'), 'graph')
+    await writeFile(join(folder, 'unet/model.onnx_data'), 'weights')
+  })
+  afterEach(() => Promise.all([folder, `${folder}-cache`].map((path) => rm(path, { recursive: true, force: true }))))
+
+  it('is the SHA-256 of all graphs and weights, and of nothing else', async () => {
+    // printf graphweights | sha256sum
+    expect(await modelHash(folder)).toBe('e814e4e36a')
+    await writeFile(join(folder, 'unet/config.json'), '{}')
+    await writeFile(join(folder, 'unet/model.safetensors'), 'torch')
+    expect(await modelHash(folder)).toBe('e814e4e36a')
+    await writeFile(join(folder, 'unet/model.onnx_data'), 'other')
+    expect(await modelHash(folder)).not.toBe('e814e4e36a')
+  })
+
+  it('of a large model is remembered until a file changes', async () => {
+    const cache = join(`${folder}-cache`, 'kept')
+    const large = join(folder, 'unet/model.onnx_data')
+    const hash = () => modelHash(folder, { cacheDir: cache, worthKeeping: 1 })
+    const first = await hash()
+    const [kept] = await readdir(cache)
+    await writeFile(join(cache, kept!), '0123456789')
+    expect(await hash()).toBe('0123456789')
+    await writeFile(join(cache, kept!), 'not a hash')
+    expect(await hash()).toBe(first)
+    await utimes(large, new Date(), new Date(0))
+    await hash()
+    expect(await readdir(cache)).toHaveLength(2)
+  })
+})

@@ -1,0 +1,237 @@
+/** The engine's process, as it is built: the embedded model through the real child, crashes and all. */
+
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { cp, mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import sharp from 'sharp'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { parseParameters } from '../../src/engine/images/parameters.ts'
+import { readPngText } from '../../src/engine/images/png-text.ts'
+import type { EngineProgress, ImagesRequest } from '../../src/engine/process/engine.ts'
+
+const root = fileURLToPath(new URL('../../', import.meta.url))
+const host = join(root, 'dist/engine/process/host.js')
+const { startEngine } = (await import(/* @vite-ignore */ host)) as typeof import('../../src/engine/process/host.ts')
+const embedded = join(root, 'models/emoji')
+
+const request: ImagesRequest = {
+  prompt: 'a red apple',
+  negativePrompt: '',
+  numInferenceSteps: 3,
+  guidanceScale: 4,
+  width: 64,
+  height: 64,
+  images: [{ seed: 1, variations: [] }],
+  upscale: 1,
+}
+
+const images = (...seeds: number[]) => seeds.map((seed) => ({ seed, variations: [] }))
+const pixels = (png: Uint8Array) => sharp(png).raw().toBuffer()
+
+describe('with the embedded model', () => {
+  let engine: Awaited<ReturnType<typeof startEngine>>
+  const lines: string[] = []
+
+  beforeAll(async () => {
+    engine = await startEngine({ model: embedded, device: 'cpu', log: (line) => lines.push(line) })
+  })
+  afterAll(() => engine.stop())
+
+  it('knows the model', () => {
+    expect(engine.model).toMatchObject({
+      name: 'emoji',
+      hash: expect.stringMatching(/^[0-9a-f]{10}$/),
+      scheduler: 'DDIMScheduler',
+      width: 64,
+      height: 64,
+      usesGuidance: true,
+    })
+  })
+
+  it('makes the same bytes again, alone and beside others, and says in them how', async () => {
+    const four = await engine.generateImages({ ...request, images: images(1, 2, 3, 4) })
+    const [alone] = await engine.generateImages({ ...request, images: images(3) })
+    expect(four).toHaveLength(4)
+    expect(four[2]!.png).toEqual(alone!.png)
+    expect(new Set(four.map(({ png }) => Buffer.from(png).toString('base64'))).size).toBe(4)
+    expect(await sharp(alone!.png).metadata()).toMatchObject({ format: 'png', width: 64, height: 64 })
+    expect(parseParameters(readPngText(alone!.png, 'parameters')!)).toMatchObject({
+      prompt: 'a red apple',
+      seed: 3,
+      numInferenceSteps: 3,
+      modelHash: engine.model.hash,
+    })
+  })
+
+  it('turns the noise towards each variation in order', async () => {
+    const first = { seed: 2, strength: 0.3 }
+    const second = { seed: 3, strength: 0.3 }
+    const made = await engine.generateImages({
+      ...request,
+      images: [
+        [],
+        [first],
+        [first, second],
+        [second, first],
+        [{ seed: 2, strength: 0 }],
+        [{ seed: 2, strength: 1 }],
+      ].map((variations) => ({ seed: 1, variations })),
+    })
+    const [parent, child, grandchild, otherOrder, unmoved, moved] = await Promise.all(
+      made.map(({ png }) => pixels(png)),
+    )
+    const distance = (a: Buffer, b: Buffer) => a.reduce((sum, value, i) => sum + Math.abs(value - b[i]!), 0)
+    const stranger = await engine.generateImages({ ...request, images: images(2) })
+    expect(unmoved).toEqual(parent)
+    expect(moved).toEqual(await pixels(stranger[0]!.png))
+    expect(distance(parent!, child!)).toBeGreaterThan(0)
+    expect(distance(parent!, child!)).toBeLessThan(distance(parent!, moved!))
+    expect(distance(child!, grandchild!)).toBeGreaterThan(0)
+    expect(distance(grandchild!, otherOrder!)).toBeGreaterThan(0)
+    const again = await engine.generateImages({ ...request, images: [{ seed: 1, variations: [first, second] }] })
+    expect(again[0]!.png).toEqual(made[2]!.png)
+  })
+
+  it('enlarges, and keeps the drawing', async () => {
+    const [plain] = await engine.generateImages(request)
+    const [large] = await engine.generateImages({ ...request, upscale: 4 })
+    expect(large).toMatchObject({ width: 256, height: 256 })
+    const shrunk = await sharp(large!.png).resize(64, 64).raw().toBuffer()
+    const drawn = await pixels(plain!.png)
+    const mean = drawn.reduce((sum, value, i) => sum + Math.abs(value - shrunk[i]!), 0) / drawn.length
+    expect(mean).toBeLessThan(4)
+  })
+
+  it('tells each step and shows what is coming', async () => {
+    const seen: EngineProgress[] = []
+    await engine.generateImages(
+      { ...request, images: images(1, 2, 3, 4) },
+      { onProgress: (progress) => seen.push(progress) },
+    )
+    expect(seen.map(({ step }) => step)).toEqual(Array.from({ length: 12 }, (_, index) => index + 1))
+    expect(new Set(seen.map(({ steps }) => steps))).toEqual(new Set([12]))
+    const preview = seen.findLast((progress) => progress.preview)?.preview
+    const { format, width, height } = await sharp(preview!).metadata()
+    expect({ format, width, height }).toEqual({ format: 'png', width: 128, height: 128 })
+  })
+
+  it('stops a cancelled request at its next step and goes on with the next', async () => {
+    const stop = new AbortController()
+    let steps = 0
+    const cancelled = engine.generateImages(
+      { ...request, numInferenceSteps: 100, images: images(1, 2, 3, 4) },
+      {
+        signal: stop.signal,
+        onProgress: () => {
+          if (++steps === 2) stop.abort(new Error('no longer wanted'))
+        },
+      },
+    )
+    const waiting = engine.generateImages(request, { signal: AbortSignal.abort(new Error('never wanted')) })
+    await expect(waiting).rejects.toThrow('never wanted')
+    await expect(cancelled).rejects.toThrow('no longer wanted')
+    expect(await engine.generateImages(request)).toHaveLength(1)
+    expect(steps).toBeLessThan(20)
+  })
+
+  it('says what is wrong with a request, and lives on', async () => {
+    await expect(engine.generateImages({ ...request, width: 63 })).rejects.toMatchObject({
+      name: 'EngineError',
+      code: 'argument',
+      message: expect.stringContaining('width'),
+    })
+    expect(await engine.generateImages(request)).toHaveLength(1)
+  })
+
+  it('is started again after it was killed in the middle, and makes the very same', async () => {
+    const before = await engine.generateImages(request)
+    const { pid } = engine
+    const killed = engine.generateImages(
+      { ...request, numInferenceSteps: 100 },
+      { onProgress: ({ step }) => step === 2 && process.kill(pid!, 'SIGKILL') },
+    )
+    const next = engine.generateImages(request)
+    await expect(killed).rejects.toMatchObject({ name: 'EngineError', code: 'crashed' })
+    expect(await next).toEqual(before)
+    expect(engine.pid).not.toBe(pid)
+    expect(lines.join()).toMatch(/engine ended \(SIGKILL\); the next picture starts it again/)
+  })
+
+  it.runIf(process.platform === 'linux')('is not given secrets', async () => {
+    const given = await readFile(`/proc/${engine.pid}/environ`, 'utf8')
+    expect(given).toContain('MALLOC_TRIM_THRESHOLD_=65536')
+    expect(given).not.toMatch(/DISCORD_TOKEN|SLACK/)
+  })
+})
+
+describe('an engine that ends', () => {
+  it('rejects what it was asked and leaves no process', async () => {
+    const engine = await startEngine({ model: embedded, device: 'cpu' })
+    const { pid } = engine
+    const asked = engine.generateImages({ ...request, numInferenceSteps: 100 })
+    const waiting = engine.generateImages(request)
+    const stopped = engine.stop()
+    await expect(asked).rejects.toMatchObject({ code: 'crashed' })
+    await expect(waiting).rejects.toMatchObject({ code: 'crashed' })
+    await stopped
+    expect(() => process.kill(pid!, 0)).toThrow(/ESRCH/)
+    await expect(engine.generateImages(request)).rejects.toMatchObject({ code: 'crashed' })
+  })
+
+  it('ends with a parent that is killed in the middle of a run', async () => {
+    const long = { ...request, numInferenceSteps: 1000, images: images(1, 2, 3, 4) }
+    const script = `
+      import { startEngine } from ${JSON.stringify(host)}
+      const engine = await startEngine({ model: ${JSON.stringify(embedded)}, device: 'cpu' })
+      engine.generateImages(${JSON.stringify(long)}, { onProgress: () => console.log('a step') })`
+    const parent = spawn(process.execPath, ['--input-type=module', '-e', script], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    await once(createInterface(parent.stdout), 'line')
+    parent.kill('SIGKILL')
+    // The child holds the same pipe, which closes when the last of the two has ended; its work would last for minutes.
+    await once(parent, 'close')
+  })
+})
+
+describe('a model that cannot be loaded', () => {
+  let folder: string
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'seedling-model-'))
+  })
+  afterAll(() => rm(folder, { recursive: true, force: true }))
+
+  async function broken(name: string, damage: (model: string) => Promise<void>): Promise<string> {
+    const model = join(folder, name)
+    await cp(embedded, model, { recursive: true })
+    await damage(model)
+    return model
+  }
+
+  it.each([
+    ['no folder', async (model: string) => rm(model, { recursive: true }), /no folder .*no folder/],
+    ['no index', async (model: string) => rm(join(model, 'model_index.json')), /model_index\.json/],
+    ['no unet', async (model: string) => rm(join(model, 'unet/model.onnx')), /unet/],
+    ['no tokenizer', async (model: string) => rm(join(model, 'tokenizer'), { recursive: true }), /tokenizer/],
+    ['half a unet', async (model: string) => truncate(join(model, 'unet/model.onnx'), 1e6), /unet.*download/s],
+    [
+      'bad json',
+      async (model: string) => writeFile(join(model, 'scheduler/scheduler_config.json'), '{'),
+      /scheduler_config/,
+    ],
+  ])('is named in one sentence: %s', async (name, damage, sentence) => {
+    const model = await broken(name, damage)
+    const error = await startEngine({ model, device: 'cpu' }).catch((error) => error)
+    expect(error).toMatchObject({ name: 'EngineError', code: 'model', message: expect.stringMatching(sentence) })
+    expect(error.message).not.toContain('\n')
+  })
+
+  it('gives up when it is told to', async () => {
+    const signal = AbortSignal.abort(new Error('not now'))
+    await expect(startEngine({ model: embedded, signal })).rejects.toThrow('not now')
+  })
+})
