@@ -1,0 +1,42 @@
+#!/usr/bin/env node
+/** The command line: the first word is the command, and only that command's code is loaded. */
+
+import { VERSION } from './version.ts'
+
+/** A command gives its exit code: 0 done, 1 it failed, 2 it was called wrongly, 130 and 143 a signal. */
+interface Command {
+  readonly description: string
+  run(args: string[]): Promise<number>
+}
+
+const COMMANDS: Readonly<Record<string, Command>> = {
+  imagine: {
+    description: 'Draw pictures into a folder',
+    run: async (args) => (await import('./cli/imagine.ts')).imagine(args),
+  },
+}
+
+const HELP = `Seedling ${VERSION}: a Stable Diffusion bot that makes its own pictures.
+
+Usage: seedling COMMAND
+
+${Object.entries(COMMANDS)
+  .map(([name, { description }]) => `  ${name.padEnd(10)}${description}`)
+  .join('\n')}
+
+Each command explains itself with --help.`
+
+async function run([name, ...args]: string[]): Promise<number> {
+  if (name === '--version' || name === '-v') return say(VERSION)
+  if (name === '--help' || name === '-h' || name === 'help') return say(HELP)
+  if (name !== undefined && Object.hasOwn(COMMANDS, name)) return COMMANDS[name]!.run(args)
+  console.error(name === undefined ? HELP : `There is no command “${name}”; see seedling --help.`)
+  return 2
+}
+
+function say(text: string): number {
+  console.log(text)
+  return 0
+}
+
+process.exitCode = await run(process.argv.slice(2))

@@ -1,0 +1,121 @@
+/** The flags of `seedling imagine`: those of `/imagine`, from the same table, and where pictures go and come from. */
+
+import { parseArgs } from 'node:util'
+import { imagineOptions, type Option, type OptionValues } from '../commands/options.ts'
+
+/** What a machine of one's own may be asked for: nobody else waits for it. */
+export const MAX_SIZE = 4096
+export const MAX_COUNT = 10_000
+
+export interface Flags {
+  /** As typed; checked once the model is known. */
+  readonly values: OptionValues
+  readonly out: string
+  readonly model?: string
+  readonly device?: string
+  /** A picture to make again. */
+  readonly from?: string
+  readonly json: boolean
+  readonly help: boolean
+}
+
+/** The call itself is wrong: an unknown flag, or flags that do not go together. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError'
+}
+
+/** The options that may follow the prompt; the prompt itself is what stands without a flag. */
+const OPTIONS = imagineOptions(undefined, MAX_SIZE, MAX_COUNT).filter(({ name }) => name !== 'prompt')
+
+const OWN = {
+  out: { type: 'string', default: 'output' },
+  model: { type: 'string' },
+  device: { type: 'string' },
+  from: { type: 'string' },
+  json: { type: 'boolean', default: false },
+  help: { type: 'boolean', short: 'h', default: false },
+} as const
+
+/** @throws UsageError */
+export function parseFlags(args: string[]): Flags {
+  const { values, positionals } = parse(args)
+  const { out, model, device, from, json, help, ...typed } = values
+  const options = optionValues(positionals, typed)
+  if (from !== undefined && Object.keys(options).length > 0) {
+    throw new UsageError('--from takes everything from the picture; leave out the prompt and its options.')
+  }
+  return {
+    values: options,
+    out,
+    json,
+    help,
+    ...(model !== undefined && { model }),
+    ...(device !== undefined && { device }),
+    ...(from !== undefined && { from }),
+  }
+}
+
+type Parsed = Partial<Record<'model' | 'device' | 'from', string>> & {
+  readonly out: string
+  readonly json: boolean
+  readonly help: boolean
+}
+
+function parse(args: string[]): { values: Parsed; positionals: string[] } {
+  const derived = OPTIONS.flatMap(({ name, aliases = [] }) => {
+    const short = aliases.find((alias) => alias.length === 1)
+    const long = aliases.filter((alias) => alias.length > 1)
+    return [
+      [name, { type: 'string' as const, ...(short && { short }) }],
+      ...long.map((alias) => [alias, { type: 'string' as const }]),
+    ]
+  })
+  try {
+    const parsed = parseArgs({ args, options: { ...Object.fromEntries(derived), ...OWN }, allowPositionals: true })
+    return { values: parsed.values as unknown as Parsed, positionals: parsed.positionals }
+  } catch (error) {
+    throw new UsageError((error as Error).message)
+  }
+}
+
+function optionValues(positionals: string[], typed: Record<string, string | undefined>): OptionValues {
+  const values: OptionValues = positionals.length > 0 ? { prompt: positionals.join(' ') } : {}
+  for (const { name, aliases = [] } of OPTIONS) {
+    const given = [name, ...aliases].filter((flag) => typed[flag] !== undefined)
+    if (given.length > 1) throw new UsageError(`${given.map((flag) => `--${flag}`).join(' and ')} are the same option.`)
+    if (given[0] !== undefined) values[name] = typed[given[0]]!
+  }
+  return values
+}
+
+export function helpText(): string {
+  return `Usage: seedling imagine PROMPT [options]
+
+Writes image_1.png, image_2.png … into a folder, one seed after another; files of that name are replaced. Each carries
+its parameters, and --from makes it again.
+
+${OPTIONS.map(optionLine).join('\n')}
+
+${OWN_LINES.map(([flag, text]) => line(flag, text)).join('\n')}
+
+seedling imagine "a red apple" --seed 1 --count 100 --out output/
+seedling imagine --from output/image_7.png --out again/`
+}
+
+const OWN_LINES = [
+  ['--out FOLDER', 'Where the pictures go; created where it is missing (default: output)'],
+  ['--model FOLDER', 'The model (default: SEEDLING_MODEL, or the one that ships with Seedling)'],
+  ['--device DEVICE', 'What it runs on: auto, cpu, cuda … (default: SEEDLING_DEVICE, or auto)'],
+  ['--from PICTURE', 'Make the picture in this PNG again, by the parameters that it carries'],
+  ['--json', 'One JSON object a picture, for programs'],
+] as const
+
+function optionLine({ name, aliases = [], type, min, max, description, default: usual }: Option): string {
+  const flags = [name, ...aliases].map((flag) => (flag.length === 1 ? `-${flag}` : `--${flag}`)).join(', ')
+  const range = type === 'string' ? '' : `, ${min} to ${max}`
+  return line(flags, `${description}${range} (default: ${usual})`)
+}
+
+function line(flags: string, text: string): string {
+  return `  ${flags.padEnd(18)}${text}`
+}

@@ -1,0 +1,172 @@
+/** The command line as people call it: the built program, its files, its words and its exit codes. */
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { PassThrough } from 'node:stream'
+import { text } from 'node:stream/consumers'
+import type { WriteStream } from 'node:tty'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { helpText, parseFlags } from '../src/cli/flags.ts'
+import { barOutput } from '../src/cli/progress.ts'
+import { formatParameters, parseParameters } from '../src/engine/images/parameters.ts'
+import { readPngText, writePngText } from '../src/engine/images/png-text.ts'
+
+const program = fileURLToPath(new URL('../dist/cli.js', import.meta.url))
+let folder: string
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'seedling-cli-'))
+})
+afterAll(() => rm(folder, { recursive: true, force: true }))
+
+function start(...args: string[]): ChildProcess & { stdout: NodeJS.ReadableStream; stderr: NodeJS.ReadableStream } {
+  const env = { PATH: process.env.PATH, SEEDLING_DEVICE: 'cpu' }
+  return spawn(process.execPath, [program, ...args], { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe'] })
+}
+
+async function run(...args: string[]) {
+  const process = start(...args)
+  const [stdout, stderr, [code]] = await Promise.all([
+    text(process.stdout),
+    text(process.stderr),
+    once(process, 'exit'),
+  ])
+  return { stdout, stderr, code }
+}
+
+describe('seedling', () => {
+  it('says what it can do', async () => {
+    expect(await run('--help')).toMatchObject({ code: 0, stdout: expect.stringContaining('imagine'), stderr: '' })
+    expect(await run()).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining('Usage') })
+    expect(await run('draw')).toMatchObject({ code: 2, stderr: expect.stringContaining('no command “draw”') })
+    expect((await run('--version')).stdout).toMatch(/^\d+\.\d+\.\d+\n$/)
+  })
+})
+
+describe('seedling imagine', () => {
+  it('writes one seed after another and makes each again, byte for byte', async () => {
+    const args = ['--seed', '4294967294', '--count', '3', '--steps', '2', '--no', 'leaves', '--out', 'made', '--json']
+    const made = await run('imagine', 'a red', 'apple', ...args)
+    expect(made).toMatchObject({ code: 0, stderr: '' })
+    const lines = made.stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+    expect(lines.map(({ file, seed }) => [file, seed])).toEqual([
+      ['made/image_1.png', 4294967294],
+      ['made/image_2.png', 4294967295],
+      ['made/image_3.png', 0],
+    ])
+    expect(lines[0]).toMatchObject({ prompt: 'a red apple', negativePrompt: 'leaves', numInferenceSteps: 2, width: 64 })
+    expect((await readdir(join(folder, 'made'))).sort()).toEqual(['image_1.png', 'image_2.png', 'image_3.png'])
+
+    const again = await run('imagine', '--from', 'made/image_2.png', '--out', 'again')
+    expect(again).toMatchObject({ code: 0, stdout: 'again/image_1.png  seed 4294967295  64x64\n' })
+    expect(await readFile(join(folder, 'again/image_1.png'))).toEqual(await readFile(join(folder, 'made/image_2.png')))
+  })
+
+  it('makes a variation of a variation, enlarged, again from its file', async () => {
+    const plain = await readFile(join(folder, 'made/image_1.png'))
+    const made = parseParameters(readPngText(plain, 'parameters')!)
+    const variations = [
+      { seed: 5, strength: 0.25 },
+      { seed: 6, strength: 0.5 },
+    ]
+    const asked = formatParameters({ ...made, variations, upscale: 2 })
+    await writeFile(join(folder, 'asked.png'), writePngText(await withoutText(plain), 'parameters', asked))
+    expect(await run('imagine', '--from', 'asked.png', '--out', 'first')).toMatchObject({ code: 0 })
+    const first = await readFile(join(folder, 'first/image_1.png'))
+    expect(readPngText(first, 'parameters')).toBe(asked)
+    expect([first.readUInt32BE(16), first.readUInt32BE(20)]).toEqual([128, 128])
+  })
+
+  it('never guesses which model made a picture', async () => {
+    const plain = await readFile(join(folder, 'made/image_1.png'))
+    const made = parseParameters(readPngText(plain, 'parameters')!)
+    const other = formatParameters({ ...made, modelHash: 'ffffffffff', model: 'dreams' })
+    await writeFile(join(folder, 'other.png'), writePngText(await withoutText(plain), 'parameters', other))
+    const refused = await run('imagine', '--from', 'other.png', '--out', 'never')
+    expect(refused).toMatchObject({ code: 1, stdout: '' })
+    expect(refused.stderr).toContain(
+      `other.png was made by dreams (ffffffffff), and this model is emoji (${made.modelHash})`,
+    )
+    expect(await readdir(join(folder, 'never'))).toEqual([])
+  })
+
+  it('keeps what is written when it is interrupted', async () => {
+    const process = start('imagine', 'a red apple', '--count', '10000', '--steps', '1', '--out', 'stopped')
+    const errors = text(process.stderr)
+    const [line] = await once(createInterface(process.stdout), 'line')
+    expect(line).toMatch(/^stopped\/image_1\.png {2}seed \d+ {2}64x64$/)
+    process.kill('SIGINT')
+    expect(await once(process, 'exit')).toEqual([130, null])
+    expect(await errors).toMatch(/^\d+ of 10000 pictures in stopped\n$/)
+    const files = await readdir(join(folder, 'stopped'))
+    expect(files).toContain('image_1.png')
+    expect(files.every((file) => file.endsWith('.png'))).toBe(true)
+    for (const file of files)
+      expect(readPngText(await readFile(join(folder, 'stopped', file)), 'parameters')).toBeDefined()
+  })
+
+  it('ends quietly when nobody reads on', async () => {
+    const process = start('imagine', 'a red apple', '--count', '10000', '--steps', '1', '--out', 'piped', '--json')
+    await once(createInterface(process.stdout), 'line')
+    process.stdout.destroy()
+    const [[code], errors] = await Promise.all([once(process, 'exit'), text(process.stderr)])
+    expect({ code, errors }).toEqual({ code: 0, errors: '' })
+  })
+
+  it.each([
+    [2, /unknown option '--colour'/i, ['a', '--colour', 'red']],
+    [2, /leave out the prompt/, ['a', '--from', 'made/image_1.png']],
+    [2, /--negative and --no are the same/, ['a', '--no', 'b', '--negative', 'c']],
+    [2, /prompt is empty/, []],
+    [2, /count is “10001”; it must be a whole number from 1 to 10000/, ['a', '--count', '10001']],
+    [2, /size is “63”; both sides must be multiples of 8/, ['a', '--size', '63']],
+    [1, /Cannot write notes\.txt: there is a file of that name/, ['a', '--out', 'notes.txt']],
+    [1, /Cannot write notes\.txt\/deeper: a part of the path is a file/, ['a', '--out', 'notes.txt/deeper']],
+    [1, /There is no file none\.png/, ['--from', 'none.png']],
+    [1, /This file is no PNG/, ['--from', 'notes.txt']],
+    [1, /There is no folder.*nowhere/, ['a', '--model', 'nowhere']],
+    [1, /no device "abacus"/, ['a', '--device', 'abacus']],
+  ])('ends with %i and says %s', async (code, sentence, args) => {
+    await writeFile(join(folder, 'notes.txt'), 'nothing of interest')
+    const ended = await run('imagine', ...args)
+    expect(ended).toMatchObject({ code, stdout: '', stderr: expect.stringMatching(sentence) })
+  })
+})
+
+describe('the flags', () => {
+  it('are the options of /imagine', () => {
+    expect(parseFlags(['a red', 'apple', '-n', '3', '--ar=16:9', '--cfg', '5', '--json'])).toEqual({
+      values: { prompt: 'a red apple', count: '3', aspect: '16:9', guidance: '5' },
+      out: 'output',
+      json: true,
+      help: false,
+    })
+    for (const flag of ['--negative', '--seed', '--steps', '--guidance', '--size', '--aspect', '--count, -n', '--out'])
+      expect(helpText()).toContain(flag)
+  })
+})
+
+describe('the progress bar', () => {
+  it('stays on one line, counts up and goes', () => {
+    const screen = new PassThrough()
+    const bar = barOutput(screen as unknown as WriteStream, 4)
+    const first = String(screen.read())
+    expect(first).toContain('░░░░░   0 %  0 of 4')
+    bar.close()
+    expect(String(screen.read())).not.toContain('\n')
+  })
+})
+
+/** The same PNG with its text chunk cut out. */
+async function withoutText(png: Buffer): Promise<Buffer> {
+  const start = png.indexOf('tEXt') - 4
+  return Buffer.concat([png.subarray(0, start), png.subarray(start + 12 + png.readUInt32BE(start))])
+}
