@@ -74,6 +74,7 @@ function flagAt(typed: string, line: string, flags: readonly Option[]): Completi
       note: [rangeOf(option), option.default && `default ${option.default}`].filter(Boolean).join(' · '),
       insert: `--${option.name} `,
     }))
+  if (choices.length === 0) return undefined
   return { from: typed.length - match[1]!.length, to: typed.length, title: 'Options', choices }
 }
 
@@ -85,9 +86,9 @@ function valueAt(typed: string, flags: readonly Option[]): Completion | undefine
   const value = match[2]!
   const limits = [rangeOf(option), option.default && `left out: ${option.default}`].filter(Boolean).join(' · ')
   const title = `${option.name}: ${option.description}${limits && ` (${limits})`}`
-  const completion = list(title, value, typed.length, valuesOf(option))
-  // Free text needs no list, and a number that fits none.
-  return completion?.choices.length || value === '' || !fits(option, value) ? completion : undefined
+  const others = valuesOf(option).filter(({ label }) => label !== value)
+  const wrong = { from: typed.length, to: typed.length, title, choices: [] }
+  return list(title, value, typed.length, others) ?? (fits(option, value) ? undefined : wrong)
 }
 
 function valuesOf(option: Option): Choice[] {
@@ -102,13 +103,11 @@ function valuesOf(option: Option): Choice[] {
   }))
 }
 
-/** Those that begin with what stands there; what is complete needs no completing. */
-function list(title: string, begun: string, caret: number, all: readonly Choice[]): Completion {
+/** Those that begin with what stands there; what is complete needs no completing, and what is free text has nothing to offer. */
+function list(title: string, begun: string, caret: number, all: readonly Choice[]): Completion | undefined {
   const lower = begun.toLowerCase()
-  const choices = all.filter(
-    ({ label, insert }) => label.startsWith(lower) && insert !== begun && `${begun} ` !== insert,
-  )
-  return { from: caret - begun.length, to: caret, title, choices }
+  const choices = all.filter(({ label, insert }) => label.startsWith(lower) && insert !== begun)
+  return choices.length > 0 || begun === '' ? { from: caret - begun.length, to: caret, title, choices } : undefined
 }
 
 function fits({ type, min, max }: Option, value: string): boolean {
