@@ -1,68 +1,82 @@
-/** Slack's platform in a fake workspace, with the real commands and presenter around it and a queue that tests drive. */
+/** Slack's platform in a fake workspace, with everything real around it but the engine, which tests lead by the hand. */
 
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test as base, expect } from 'vitest'
 import { Presenter } from '../../src/bot/presenter.ts'
 import { createSlack, type SlackOptions } from '../../src/bot/slack/index.ts'
 import { Commands } from '../../src/commands/commands.ts'
+import type { Job } from '../../src/job/job.ts'
+import { JobQueue } from '../../src/queue/queue.ts'
+import { openJobStore } from '../../src/store/jobs.ts'
+import { openPictureStore } from '../../src/store/pictures.ts'
+import type { PictureStore } from '../../src/store/store.ts'
 import { model } from '../fakes/engine.ts'
-import { FakeQueue } from '../fakes/queue.ts'
 import { type FakeSlack, startFakeSlack } from '../fakes/slack/index.ts'
 import type { Person } from '../fakes/slack/person.ts'
 import type { Message } from '../fakes/slack/workspace.ts'
+import { type Call, LedEngine } from '../queue/engine.ts'
 
-export interface Garden {
+/** Few enough to be reached by hand. */
+export const WAITING_PER_PERSON = 2
+
+export class Garden {
   readonly slack: FakeSlack
-  readonly queue: FakeQueue
+  readonly queue: JobQueue
   readonly commands: Commands
   readonly presenter: Presenter
+  readonly pictures: PictureStore
+  readonly #engine: LedEngine
   /** What the operator reads. */
-  readonly log: readonly string[]
-  /** Resolves with the first line that matches. */
-  logged(pattern: RegExp): Promise<string>
-  /** A further bot on the same queue, not started. */
-  bot(options?: Partial<SlackOptions>): ReturnType<typeof createSlack>
-  stop(): Promise<void>
-}
+  readonly log: string[]
+  #taken = 0
 
-export async function plantGarden(): Promise<Garden> {
-  const slack = await startFakeSlack()
-  const queue = new FakeQueue()
-  const log: string[] = []
-  const listeners = new Set<() => void>()
-  const write = (line: string) => {
-    log.push(line)
-    for (const listener of listeners) listener()
+  constructor(slack: FakeSlack, queue: JobQueue, pictures: PictureStore, engine: LedEngine, log: string[]) {
+    this.slack = slack
+    this.queue = queue
+    this.pictures = pictures
+    this.#engine = engine
+    this.log = log
+    this.presenter = new Presenter(queue, this.write)
+    this.commands = new Commands(queue, model, { variationStrength: 0.25, maxSize: 128 })
   }
-  const presenter = new Presenter(queue, write)
-  const commands = new Commands(queue, model, { variationStrength: 0.25, maxSize: 128 })
-  const rooms = { commands, queue, pictures: queue.pictures, presenter, log: write }
-  const { botToken, appToken } = slack
-  return {
-    slack,
-    queue,
-    commands,
-    presenter,
-    log,
-    logged: (pattern) =>
-      new Promise((resolve) => {
-        const look = () => {
-          const line = log.find((line) => pattern.test(line))
-          if (line === undefined) return
-          listeners.delete(look)
-          resolve(line)
-        }
-        listeners.add(look)
-        look()
-      }),
-    bot: (options) => createSlack({ botToken, appToken, apiUrl: slack.apiUrl, ...options }, rooms),
-    async stop() {
-      await presenter.stop()
-      await slack.stop()
-    },
+
+  readonly write = (line: string): void => {
+    this.log.push(line)
+    this.slack.workspace.changed()
+  }
+
+  /** A bot, not started. */
+  bot(options?: Partial<SlackOptions>): ReturnType<typeof createSlack> {
+    const { commands, queue, pictures, presenter, write: log } = this
+    const { botToken, appToken, apiUrl } = this.slack
+    return createSlack({ botToken, appToken, apiUrl, ...options }, { commands, queue, pictures, presenter, log })
+  }
+
+  /** What the engine is asked next. */
+  async call(): Promise<Call> {
+    return this.#engine.call(++this.#taken)
+  }
+
+  /** The job that a message shows. */
+  async jobOf({ shown }: Message): Promise<Job> {
+    const [, id] = /job ([0-9a-f]{16})/.exec(shown)!
+    return (await this.queue.get(id!))!
+  }
+
+  /** The first line of the log that matches. */
+  async logged(pattern: RegExp): Promise<string> {
+    return this.slack.workspace.until(
+      () => this.log.find((line) => pattern.test(line)),
+      () => `a line like ${pattern}`,
+    )
   }
 }
 
 export interface Fixtures {
+  /** Without a bot. */
+  soil: Garden
   /** The usual case: one bot, in Socket Mode, started. What it sends must be as Slack wants it. */
   garden: Garden
   alice: Person
@@ -70,24 +84,41 @@ export interface Fixtures {
 }
 
 export const test = base.extend<Fixtures>({
-  garden: async ({ task: _ }, use) => {
-    const garden = await plantGarden()
-    const bot = garden.bot()
-    garden.presenter.add(bot)
-    await bot.start()
+  soil: async ({ task: _ }, use) => {
+    const dataDir = await mkdtemp(join(tmpdir(), 'seedling-'))
+    const log: string[] = []
+    const write = (line: string) => log.push(line)
+    const jobs = await openJobStore({ dataDir })
+    const pictures = await openPictureStore({ dataDir, days: 30, log: write })
+    const engine = new LedEngine()
+    const limits = { jobsPerMinute: 1000, waitingPerPerson: WAITING_PER_PERSON, waitingPerGuild: 100 }
+    const queue = new JobQueue({ jobs, pictures, engine, limits, log: write })
+    const slack = await startFakeSlack()
+    const garden = new Garden(slack, queue, pictures, engine, log)
     await use(garden)
-    await bot.stop()
-    await garden.stop()
-    expect(garden.slack.violations).toEqual([])
+    await garden.presenter.stop()
+    await queue.close()
+    pictures.close()
+    await jobs.close()
+    await slack.stop()
+    await rm(dataDir, { recursive: true })
+    expect(slack.violations).toEqual([])
   },
-  alice: async ({ garden }, use) => use(garden.slack.person('alice')),
-  mallory: async ({ garden }, use) => use(garden.slack.person('mallory')),
+  garden: async ({ soil }, use) => {
+    const bot = soil.bot()
+    soil.presenter.add(bot)
+    await bot.start()
+    await use(soil)
+    await bot.stop()
+  },
+  alice: async ({ soil }, use) => use(soil.slack.person('alice')),
+  mallory: async ({ soil }, use) => use(soil.slack.person('mallory')),
 })
 
-/** Types a command and lets its job finish. */
-export async function drawn({ slack, queue }: Garden, person: Person, line: string): Promise<Message> {
+/** Types a command and lets the engine finish it. */
+export async function drawn(garden: Garden, person: Person, line: string): Promise<Message> {
   await person.types(line)
-  const message = await slack.nextMessage()
-  await queue.finishes(queue.latest.id)
+  const message = await garden.slack.nextMessage()
+  ;(await garden.call()).finish()
   return message.until(({ buttons }) => buttons.includes('🔄'))
 }

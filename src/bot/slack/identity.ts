@@ -16,7 +16,7 @@ export interface Identity {
 }
 
 /** As the app's manifest asks for them. */
-const SCOPES = ['chat:write', 'commands', 'files:read', 'files:write']
+export const SCOPES = ['chat:write', 'commands', 'files:read', 'files:write'] as const
 
 /** @throws Error with one sentence for the operator */
 export async function identify(

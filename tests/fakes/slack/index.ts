@@ -63,7 +63,7 @@ export class FakeSlack {
     this.secret = this.workspace.addChannel('secret', 'private', false)
     this.#server = createServer((request, response) => void this.api.handle(request, response))
     this.#sockets = new WebSocketServer({ server: this.#server, path: '/socket' })
-    this.#socketDelivery = new SocketDelivery(this.#sockets)
+    this.#socketDelivery = new SocketDelivery(this.#sockets, () => this.workspace.changed())
     this.#delivery = this.#socketDelivery
   }
 
@@ -130,6 +130,11 @@ export class FakeSlack {
   /** Slack asks the app to connect anew; resolves when it did. */
   async refreshes(): Promise<void> {
     await this.#socketDelivery.refresh()
+  }
+
+  /** The connections of the app end. */
+  disconnects(): void {
+    this.#socketDelivery.disconnect()
   }
 
   /** The next calls of `method` get these answers. */

@@ -12,8 +12,11 @@ export interface Credentials {
   scopes: readonly string[]
 }
 
-/** An answer in place of the true one: an error's code, or a bare HTTP status. */
-export type Fault = { readonly error: string } | { readonly status: number; readonly retryAfter?: number }
+/** In place of the true answer an error's code or a bare HTTP status; or the true one, late. */
+export type Fault =
+  | { readonly error: string }
+  | { readonly status: number; readonly retryAfter?: number }
+  | { readonly after: Promise<unknown> }
 
 export interface Trigger {
   readonly user: string
@@ -62,17 +65,19 @@ export class WebApi {
   async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const [, root, rest] = /^\/(api|upload|response)\/([\w.]+)$/.exec(request.url!) ?? []
     const body = await buffer(request)
-    if (root === 'api') this.#call(rest!, request, body.toString(), response)
+    if (root === 'api') await this.#call(rest!, request, body.toString(), response)
     else if (root === 'upload') await this.#upload(rest!, request, body, response)
     else if (root === 'response') this.#respond(rest!, body.toString(), response)
     else response.writeHead(404).end()
     this.#workspace.changed()
   }
 
-  #call(method: string, { headers }: IncomingMessage, body: string, response: ServerResponse): void {
+  async #call(method: string, { headers }: IncomingMessage, body: string, response: ServerResponse): Promise<void> {
     const args = Object.fromEntries(new URLSearchParams(body))
     this.calls.push({ method, args })
     const fault = this.#faults.get(method)?.shift()
+    this.#workspace.changed()
+    if (fault && 'after' in fault) await fault.after
     if (fault && 'status' in fault) {
       const retry = fault.retryAfter === undefined ? {} : { 'retry-after': String(fault.retryAfter) }
       response.writeHead(fault.status, retry).end()
@@ -80,7 +85,9 @@ export class WebApi {
     }
     const granted = { 'content-type': 'application/json', 'x-oauth-scopes': this.#credentials.scopes.join(',') }
     response.writeHead(200, granted)
-    response.end(JSON.stringify(fault ? { ok: false, ...fault } : this.#answer(method, headers.authorization, args)))
+    const answer =
+      fault && 'error' in fault ? { ok: false, ...fault } : this.#answer(method, headers.authorization, args)
+    response.end(JSON.stringify(answer))
   }
 
   #answer(method: string, authorization: string | undefined, args: Record<string, string>): object {

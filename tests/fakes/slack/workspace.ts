@@ -4,7 +4,7 @@ import { EventEmitter, once } from 'node:events'
 import { linked, rung, shown } from './reading.ts'
 import type { Args } from './rules.ts'
 
-const PATIENCE_MS = 10_000
+const PATIENCE_MS = 25_000
 
 export interface Channel {
   readonly id: string
