@@ -1,6 +1,6 @@
 /** The whole Discord side as it runs: fake Discord, real client, real commands, presenter and queue, an engine led by hand. */
 
-import { onTestFinished } from 'vitest'
+import { expect, onTestFinished } from 'vitest'
 import { createDiscord } from '../../src/bot/discord/index.ts'
 import type { Platform } from '../../src/bot/platform.ts'
 import { Presenter } from '../../src/bot/presenter.ts'
@@ -24,7 +24,10 @@ export interface BotOptions extends HouseOptions {
 
 export async function openDiscord(port?: number): Promise<FakeDiscord> {
   const discord = await startFakeDiscord({ port })
-  onTestFinished(() => discord.stop())
+  onTestFinished(async () => {
+    await discord.stop()
+    expect(discord.problems).toEqual([])
+  })
   return discord
 }
 

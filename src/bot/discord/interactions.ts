@@ -87,7 +87,7 @@ export class Interactions {
       }
       case 'show': {
         const job = await commands.show(interaction.options.getString('job', true).trim())
-        await reply.show(await this.#messages.draw(viewOf(job, queue.progress(job.id))))
+        await reply.show(await this.#messages.draw(viewOf(job, queue.progress(job.id)), interaction))
         return
       }
       default:
@@ -115,7 +115,7 @@ export class Interactions {
     const { presenter, log } = this.#rooms
     this.#messages.remember(job.id, interaction)
     try {
-      await presenter.present(job, async (view) => reply.show(await this.#messages.draw(view)))
+      await presenter.present(job, async (view) => reply.show(await this.#messages.draw(view, interaction)))
     } catch (error) {
       log(`Discord: the reply that shows job ${job.id} failed, so it is posted: ${(error as Error).message}`)
       presenter.resume(job)

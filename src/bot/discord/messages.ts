@@ -19,7 +19,8 @@ const MAY_NOT_ATTACH =
 interface Token {
   readonly application: string
   readonly token: string
-  readonly attachmentLimit: number
+  /** Bytes that one file may have. */
+  readonly attachmentSizeLimit: number
   readonly expiresAt: number
   /** The bot's own token was refused: it is no member of that channel. */
   needed: boolean
@@ -43,19 +44,13 @@ export class Messages {
       if (expiresAt > now) break
       this.#tokens.delete(id)
     }
-    const attachmentLimit = Math.min(attachmentSizeLimit || DEFAULT_LIMIT, DEFAULT_LIMIT)
-    this.#tokens.set(job, {
-      application: applicationId,
-      token,
-      attachmentLimit,
-      expiresAt: now + TOKEN_MS,
-      needed: false,
-    })
+    const expiresAt = now + TOKEN_MS
+    this.#tokens.set(job, { application: applicationId, token, attachmentSizeLimit, expiresAt, needed: false })
   }
 
-  /** The message for a view, with its files. */
-  async draw(view: View): Promise<Message> {
-    return this.#draw(view, this.#tokens.get(view.job)?.attachmentLimit ?? DEFAULT_LIMIT)
+  /** The message for a view, with files as large as the interaction allows. */
+  async draw(view: View, { attachmentSizeLimit }: Pick<BaseInteraction, 'attachmentSizeLimit'>): Promise<Message> {
+    return this.#draw(view, Math.min(attachmentSizeLimit || DEFAULT_LIMIT, DEFAULT_LIMIT))
   }
 
   /** A new message in the job's channel. @throws PlaceGoneError */
@@ -88,7 +83,7 @@ export class Messages {
 
   /** Sends what the place takes: smaller pictures where they are too large, none where the bot may not attach any. */
   async #asAllowed(view: View, send: (message: Message) => Promise<unknown>): Promise<unknown> {
-    const message = await this.draw(view)
+    const message = await this.draw(view, this.#tokens.get(view.job) ?? { attachmentSizeLimit: DEFAULT_LIMIT })
     try {
       return await send(message)
     } catch (error) {

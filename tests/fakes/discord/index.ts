@@ -8,6 +8,7 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Gateway } from './gateway.ts'
 import { Member } from './member.ts'
+import type { FakeMessage } from './message.ts'
 import { type Answer, Rest } from './rest.ts'
 import { type Channel, userOf, World } from './world.ts'
 
@@ -53,7 +54,7 @@ export class FakeDiscord {
     })
     server.on('request', async (incoming, response) => {
       const { status, body, headers }: Answer = await this.#rest.answer(incoming)
-      response.writeHead(status, { 'content-type': 'application/json', ...headers })
+      response.writeHead(status, { ...(body !== undefined && { 'content-type': 'application/json' }), ...headers })
       response.end(body === undefined ? undefined : JSON.stringify(body))
     })
   }
@@ -78,8 +79,14 @@ export class FakeDiscord {
   }
 
   /** All messages, oldest first, without those that only one person sees. */
-  get messages() {
+  get messages(): FakeMessage[] {
     return [...this.#world.messages.values()].filter(({ ephemeral }) => !ephemeral)
+  }
+
+  /** The `count`th of them, as soon as it is there. */
+  async message(count: number): Promise<FakeMessage> {
+    while (this.messages.length < count) await once(this.#world, 'message')
+    return this.messages[count - 1]!
   }
 
   /** Somebody new in the guild. */

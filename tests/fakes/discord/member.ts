@@ -1,5 +1,6 @@
 /** A person in the fake Discord: types commands, clicks buttons, and sees what comes of it. */
 
+import { once } from 'node:events'
 import type { Body } from './contract.ts'
 import type { FakeMessage } from './message.ts'
 import { type Channel, type Person, userOf, type World } from './world.ts'
@@ -75,7 +76,12 @@ export class Member {
 
   /** Everything that only this person was told, oldest first. */
   get told(): string[] {
-    return this.#world.whispers.filter(({ person }) => person.id === this.id).map(({ message }) => message.text)
+    return [...this.#world.whispers].filter(([, { id }]) => id === this.id).map(([{ text }]) => text)
+  }
+
+  /** Resolves when this person was told something like it. */
+  async hears(pattern: RegExp): Promise<void> {
+    while (!this.told.some((text) => pattern.test(text))) await once(this.#world, 'message')
   }
 
   #command(command: string): Body {

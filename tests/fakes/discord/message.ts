@@ -1,6 +1,7 @@
 /** A message as people in the fake Discord see it, with its past, and with a way to wait for what it will become. */
 
 import { EventEmitter } from 'node:events'
+import { parse } from 'discord-markdown-parser'
 import type { Body, UploadedFile } from './contract.ts'
 
 export interface FakeAttachment extends UploadedFile {
@@ -42,9 +43,12 @@ export class FakeMessage {
     return this.components.map(({ components }) => components.map(({ label }: Body) => label))
   }
 
-  /** The content as Discord shows it: backslashes are gone, and so are the marks that only style. */
+  /** The content as a Discord client shows it; what is no text, such as a mention, as `[user]`. */
   get text(): string {
-    return this.content.replace(/[\u2068\u2069]/g, '').replace(/\\([^0-9A-Za-z\s])/g, '$1')
+    return parse(this.content, 'normal')
+      .map(shown)
+      .join('')
+      .replace(/[\u2068\u2069]/g, '')
   }
 
   customId(label: string): string {
@@ -122,4 +126,15 @@ export class FakeMessage {
       tts: false,
     }
   }
+}
+
+const STYLES = ['blockQuote', 'strong']
+
+/** Only the styles that Seedling uses itself are as good as text. */
+function shown({ type, content, name }: Body): string {
+  if (type === 'text') return content
+  if (type === 'twemoji') return name
+  if (type === 'br' || type === 'newline') return '\n'
+  if (type === 'subtext') return `${content.map(shown).join('')}\n`
+  return STYLES.includes(type) ? content.map(shown).join('') : `[${type}]`
 }

@@ -138,15 +138,10 @@ export class Rest {
     return { body: { interaction: { id: interaction.id, type: 2 }, resource: { type: body.type, message } } }
   }
 
-  #answerWith(interaction: Interaction, { type, data }: Body, files: readonly UploadedFile[]): void {
+  #answerWith(interaction: Interaction, { data }: Body, files: readonly UploadedFile[]): void {
     const { channel, person } = interaction
-    const message = this.#world.message(channel.id, 20)
-    interaction.original = message
-    message.loading = type === 5
-    message.flags = (data?.flags ?? 0) & 64
-    if (type === 4) message.set(data, files)
-    if (message.ephemeral) this.#world.whispers.push({ person, message })
-    interaction.answered(message)
+    interaction.original = this.#world.message(channel.id, 20, data, files, person)
+    interaction.answered(interaction.original)
   }
 
   #webhook(request: Request, token: string, id: string | undefined): Partial<Answer> {
@@ -172,11 +167,7 @@ export class Rest {
     if (original?.loading && !original.deleted)
       this.problems.push('a follow-up where the announced message is expected')
     this.#check(messageProblems('webhook create', body, files), request)
-    const message = this.#world.message(channel.id, 0)
-    message.flags = body.flags & 64
-    message.set(body, files)
-    if (message.ephemeral) this.#world.whispers.push({ person, message })
-    return message
+    return this.#world.message(channel.id, 0, body, files, person)
   }
 
   #channelMessage(request: Request, channelId: string, id: string | undefined): Partial<Answer> {
@@ -204,8 +195,7 @@ export class Rest {
     this.#check(messageProblems('create', body, files), request)
     const standing = body.enforce_nonce && this.#nonces.get(body.nonce)
     if (standing) return standing
-    const message = this.#world.message(channel, 0)
-    message.set(body, files)
+    const message = this.#world.message(channel, 0, body, files, this.#world.bot)
     this.#nonces.set(body.nonce, message)
     return message
   }

@@ -1,7 +1,8 @@
 /** What the fake Discord consists of: channels, messages, interactions. Every part of the fake reads and changes it here. */
 
 import { randomBytes } from 'node:crypto'
-import type { Body } from './contract.ts'
+import { EventEmitter } from 'node:events'
+import type { Body, UploadedFile } from './contract.ts'
 import { FakeMessage } from './message.ts'
 
 export interface Channel {
@@ -41,7 +42,8 @@ export interface Interaction {
 
 const EPOCH = 1_420_070_400_000
 
-export class World {
+/** Emits `message` when one appears. */
+export class World extends EventEmitter<{ message: [FakeMessage] }> {
   #snowflakes = 0
   readonly application = this.snowflake()
   readonly guild = this.snowflake()
@@ -51,8 +53,8 @@ export class World {
   readonly interactions = new Map<string, Interaction>()
   /** The commands that the bot registered. */
   commands: Body[] = []
-  /** Sentences for one person only, oldest first. */
-  readonly whispers: { readonly person: Person; readonly message: FakeMessage }[] = []
+  /** By message: the only person who sees it. */
+  readonly whispers = new Map<FakeMessage, Person>()
   /** What one file may have in bytes. */
   attachmentLimit = 10 * 2 ** 20
 
@@ -68,9 +70,15 @@ export class World {
     return channel
   }
 
-  message(channel: string, type: number): FakeMessage {
+  /** A new message; `body` may be only the flags of one that is announced. */
+  message(channel: string, type: number, body: Body, files: readonly UploadedFile[], person: Person): FakeMessage {
     const message = new FakeMessage(this.snowflake(), channel, type)
+    message.flags = (body?.flags ?? 0) & 64
     this.messages.set(message.id, message)
+    if (message.ephemeral) this.whispers.set(message, person)
+    if (body?.content === undefined) message.loading = true
+    else message.set(body, files)
+    this.emit('message', message)
     return message
   }
 
