@@ -1,12 +1,13 @@
 /** What the engine's process is made of, where it needs no model: noise between noises, and which weights these are. */
 
 import { mkdir, mkdtemp, readdir, rm, utimes, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { availableParallelism, tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { modelHash } from '../../src/engine/process/model-hash.ts'
 import { slerp, startOf } from '../../src/engine/process/noise.ts'
+import { usableCores } from '../../src/engine/process/threads.ts'
 import { Generator } from '../../src/engine/random/generator.ts'
 
 describe('a variation', () => {
@@ -47,6 +48,21 @@ describe('a variation', () => {
   it("leaves its seed's stream where a fresh picture's is", () => {
     const { generator } = startOf({ seed: 1, variations: [{ seed: 2, strength: 0.25 }] }, dims)
     expect(generator.randn(dims)).toEqual(startOf({ seed: 1, variations: [] }, dims).generator.randn(dims))
+  })
+})
+
+describe('usableCores', () => {
+  it.each([
+    ['150000 100000\n', Math.min(2, availableParallelism())],
+    ['10000 100000\n', 1],
+    ['max 100000\n', availableParallelism()],
+    ['', availableParallelism()],
+  ])('knows a quota of %j', async (quota, cores) => {
+    const file = join(await mkdtemp(join(tmpdir(), 'seedling-quota-')), 'cpu.max')
+    await writeFile(file, quota)
+    expect(usableCores(file)).toBe(cores)
+    await rm(dirname(file), { recursive: true })
+    expect(usableCores(file)).toBe(availableParallelism())
   })
 })
 

@@ -2,8 +2,7 @@
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { cp, mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
@@ -12,6 +11,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { parseParameters } from '../../src/engine/images/parameters.ts'
 import { readPngText } from '../../src/engine/images/png-text.ts'
 import type { EngineProgress, ImagesRequest } from '../../src/engine/process/engine.ts'
+import { tinyPipeline } from './tiny-pipeline.ts'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 const host = join(root, 'dist/engine/process/host.js')
@@ -158,7 +158,7 @@ describe('with the embedded model', () => {
     await expect(killed).rejects.toMatchObject({ name: 'EngineError', code: 'crashed' })
     expect(await next).toEqual(before)
     expect(engine.pid).not.toBe(pid)
-    expect(lines.join()).toMatch(/engine ended \(SIGKILL\); the next picture starts it again/)
+    expect(lines).toEqual(['The engine ended (SIGKILL); the next picture starts it again.'])
   })
 
   it.runIf(process.platform === 'linux')('is not given secrets', async () => {
@@ -198,33 +198,42 @@ describe('an engine that ends', () => {
   })
 })
 
-describe('a model that cannot be loaded', () => {
-  let folder: string
-  beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'seedling-model-'))
+describe('an engine that crashes again and again', () => {
+  it('says so, pauses, and can be given up on meanwhile', async () => {
+    const lines: string[] = []
+    const model = tinyPipeline('tiny-sd1')
+    const engine = await startEngine({ model, device: 'cpu', log: (line) => lines.push(line) })
+    const long = { ...request, numInferenceSteps: 500 }
+    const crash = () =>
+      engine.generateImages(long, { onProgress: ({ step }) => step === 1 && process.kill(engine.pid!, 'SIGKILL') })
+    await expect(crash()).rejects.toMatchObject({ code: 'crashed' })
+    await rm(join(model, 'unet/model.onnx'))
+    await expect(engine.generateImages(request)).rejects.toMatchObject({ code: 'model' })
+    expect(lines).toEqual([
+      'The engine ended (SIGKILL); the next picture starts it again.',
+      expect.stringMatching(/could not be started again: .*unet.*, 2 times in a row; .* after a pause of 1 s\.$/),
+    ])
+    const waiting = engine.generateImages(request)
+    const givenUp = new AbortController()
+    const cancelled = engine.generateImages(request, { signal: givenUp.signal })
+    givenUp.abort(new Error('no longer wanted'))
+    await expect(cancelled).rejects.toThrow('no longer wanted')
+    await engine.stop()
+    await expect(waiting).rejects.toThrow('The engine was stopped.')
   })
-  afterAll(() => rm(folder, { recursive: true, force: true }))
+})
 
-  async function broken(name: string, damage: (model: string) => Promise<void>): Promise<string> {
-    const model = join(folder, name)
-    await cp(embedded, model, { recursive: true })
-    await damage(model)
-    return model
-  }
-
+describe('a model that cannot be loaded', () => {
   it.each([
-    ['no folder', async (model: string) => rm(model, { recursive: true }), /no folder .*no folder/],
-    ['no index', async (model: string) => rm(join(model, 'model_index.json')), /model_index\.json/],
-    ['no unet', async (model: string) => rm(join(model, 'unet/model.onnx')), /unet/],
-    ['no tokenizer', async (model: string) => rm(join(model, 'tokenizer'), { recursive: true }), /tokenizer/],
-    ['half a unet', async (model: string) => truncate(join(model, 'unet/model.onnx'), 1e6), /unet.*download/s],
-    [
-      'bad json',
-      async (model: string) => writeFile(join(model, 'scheduler/scheduler_config.json'), '{'),
-      /scheduler_config/,
-    ],
-  ])('is named in one sentence: %s', async (name, damage, sentence) => {
-    const model = await broken(name, damage)
+    ['no folder', (model: string) => rm(model, { recursive: true }), /no folder/],
+    ['no index', (model: string) => rm(join(model, 'model_index.json')), /model_index\.json/],
+    ['no unet', (model: string) => rm(join(model, 'unet/model.onnx')), /unet/],
+    ['no tokenizer', (model: string) => rm(join(model, 'tokenizer'), { recursive: true }), /tokenizer/],
+    ['half a unet', (model: string) => truncate(join(model, 'unet/model.onnx'), 100_000), /unet.*download/],
+    ['bad json', (model: string) => writeFile(join(model, 'scheduler/scheduler_config.json'), '{'), /scheduler_config/],
+  ])('is named in one sentence: %s', async (_, damage, sentence) => {
+    const model = tinyPipeline('tiny-sd1')
+    await damage(model)
     const error = await startEngine({ model, device: 'cpu' }).catch((error) => error)
     expect(error).toMatchObject({ name: 'EngineError', code: 'model', message: expect.stringMatching(sentence) })
     expect(error.message).not.toContain('\n')

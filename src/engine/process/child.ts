@@ -27,6 +27,7 @@ export class Child {
   readonly #onNotice: (message: string) => void
   #loading!: Settle<Model>
   readonly #requests = new Map<number, Listener>()
+  #wasKilled = false
   #ending: string | undefined
   #lastId = 0
 
@@ -56,6 +57,11 @@ export class Child {
     return this.#ending === undefined
   }
 
+  /** Whether it was ended by `kill`, and so has not crashed. */
+  get wasKilled(): boolean {
+    return this.#wasKilled
+  }
+
   generateImages(request: ImagesRequest, { signal, onProgress }: GenerateOptions): Promise<EngineImage[]> {
     const id = ++this.#lastId
     let cancel = () => {}
@@ -76,6 +82,7 @@ export class Child {
 
   /** Ends the process at once, even in the middle of a run: there is nothing in it to save. */
   async kill(): Promise<void> {
+    this.#wasKilled = true
     this.#process.kill('SIGKILL')
     await this.ended
   }
@@ -127,12 +134,15 @@ function environment(): NodeJS.ProcessEnv {
     ...Object.fromEntries(kept),
     // Without it glibc keeps what a large picture took: 250 MB in place of 86 MB after a session was released.
     MALLOC_TRIM_THRESHOLD_: '65536',
-    ...(process.platform === 'linux' && { LD_LIBRARY_PATH: libraryPath() }),
+    ...libraryPath(),
   }
 }
 
-/** Where CUDA is installed without being known to the loader, which reads this variable only when a process starts. */
-function libraryPath(): string {
-  const cuda = ['/usr/local/cuda/lib64', '/usr/lib/wsl/lib'].filter((folder) => existsSync(folder))
-  return [process.env.LD_LIBRARY_PATH, ...cuda].filter(Boolean).join(delimiter)
+/** Where CUDA is often installed without being known to the loader, which reads this variable only when a process starts. */
+const CUDA = ['/usr/local/cuda/lib64', '/usr/lib/wsl/lib']
+
+function libraryPath(): NodeJS.ProcessEnv {
+  const found = process.platform === 'linux' ? CUDA.filter((folder) => existsSync(folder)) : []
+  if (found.length === 0) return {}
+  return { LD_LIBRARY_PATH: [process.env.LD_LIBRARY_PATH, ...found].filter(Boolean).join(delimiter) }
 }

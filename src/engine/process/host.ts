@@ -74,15 +74,19 @@ export class EngineHost implements Engine {
     await this.#queue.onIdle()
   }
 
+  /** A process that ends without being told to has crashed. */
   #watch(child: Child): Child {
     child.ended.then((how) => {
-      if (this.#stop.signal.aborted) return
-      this.#crashes++
-      const often = this.#crashes > 1 ? ` for the ${this.#crashes}th time in a row` : ''
-      const pause = this.#pause > 0 ? `, after a pause of ${this.#pause / 1000} s` : ''
-      this.#log(`The engine ended (${how})${often}; the next picture starts it again${pause}.`)
+      if (!child.wasKilled) this.#crashed(`The engine ended (${how})`)
     })
     return child
+  }
+
+  #crashed(what: string): void {
+    this.#crashes++
+    const often = this.#crashes > 1 ? `, ${this.#crashes} times in a row` : ''
+    const pause = this.#pause > 0 ? ` after a pause of ${this.#pause / 1000} s` : ''
+    this.#log(`${what}${often}; the next picture starts it again${pause}.`)
   }
 
   get #pause(): number {
@@ -91,21 +95,20 @@ export class EngineHost implements Engine {
 
   /** The process with its model loaded, started anew where the last one ended. */
   async #running(signal: AbortSignal | undefined): Promise<Child> {
-    const stopped = this.#stop.signal
-    stopped.throwIfAborted()
+    this.#stop.signal.throwIfAborted()
     if (!this.#child.isRunning) {
-      await delay(this.#pause, undefined, { signal: AbortSignal.any(signal ? [stopped, signal] : [stopped]) }).catch(
-        () => {},
-      )
-      stopped.throwIfAborted()
-      signal?.throwIfAborted()
+      const stop = AbortSignal.any([this.#stop.signal, ...(signal ? [signal] : [])])
+      await delay(this.#pause, undefined, { signal: stop }).catch(() => stop.throwIfAborted())
       this.#child = this.#watch(new Child(this.#options, this.#log))
     }
     const child = this.#child
     try {
       await child.loaded
     } catch (error) {
-      await child.kill()
+      if (child.isRunning) {
+        await child.kill()
+        this.#crashed(`The engine could not be started again: ${(error as Error).message.replace(/\.$/, '')}`)
+      }
       throw error
     }
     signal?.throwIfAborted()

@@ -1,7 +1,6 @@
 /** A model in the engine's process: its pipeline, and what the bot must know of it. */
 
 import { existsSync } from 'node:fs'
-import { availableParallelism } from 'node:os'
 import { basename, resolve } from 'node:path'
 import { colourPatches, fitLatentRgb, knownLatentRgb, type LatentRgb } from '../images/latent-rgb.ts'
 import type { Device } from '../models/device.ts'
@@ -11,6 +10,7 @@ import { Generator } from '../random/generator.ts'
 import type { Model } from './engine.ts'
 import { modelHash } from './model-hash.ts'
 import type { LoadOptions } from './protocol.ts'
+import { usableCores } from './threads.ts'
 
 export interface LoadedModel {
   readonly pipeline: StableDiffusionPipeline
@@ -21,7 +21,7 @@ export interface LoadedModel {
 
 /** @throws EngineError `model`, `device` */
 export async function loadModel(options: LoadOptions, onNotice: (message: string) => void): Promise<LoadedModel> {
-  const { model, device = 'auto', threads = availableParallelism(), cacheDir } = options
+  const { model, device = 'auto', threads = usableCores(), cacheDir } = options
   const pipeline = await StableDiffusionPipeline.fromPretrained(model, {
     device: device as Device | 'auto',
     onProgress: (progress) => {

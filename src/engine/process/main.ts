@@ -15,7 +15,11 @@ let model: Promise<LoadedModel> | undefined
 let work = Promise.resolve()
 
 // Threads take the priority of the thread that starts them, so this comes before ONNX Runtime starts any.
-setPriority(NICENESS)
+try {
+  setPriority(NICENESS)
+} catch {
+  // A sandbox may forbid it; the engine is the same, only less polite.
+}
 // The parent ended, however it ended. ONNX Runtime holds the loop while it computes, so this is heard at the next step.
 process.on('disconnect', () => process.exit())
 // A terminal and systemd signal the whole group; when to stop is for the parent to say.

@@ -8,7 +8,7 @@ export interface LoadOptions {
   readonly model: string
   /** Default 'auto'. */
   readonly device?: string
-  /** How many threads compute one operator. Default: one a core. */
+  /** How many threads compute one operator. Default: one a core that it is given. */
   readonly threads?: number
   /** Where what is costly to compute from a model's files is kept; nothing is kept without it. */
   readonly cacheDir?: string
