@@ -30,7 +30,10 @@ interface UploadV2Completion {
   readonly files: readonly { readonly id: string }[]
 }
 
-/** An image block is refused until Slack has looked at its file: https://github.com/slackapi/slack-github-action/issues/413 */
+/**
+ * An image block is refused until Slack has looked at its file: https://github.com/slackapi/slack-github-action/issues/413
+ * Whoever waited in vain may try it all the same.
+ */
 export async function waitForImages(web: webApi.WebClient, files: readonly string[]): Promise<void> {
   await Promise.all(files.map((file) => waitForImage(web, file)))
 }
@@ -38,10 +41,13 @@ export async function waitForImages(web: webApi.WebClient, files: readonly strin
 async function waitForImage(web: webApi.WebClient, file: string): Promise<void> {
   for (let poll = 0; poll < POLLS; poll++) {
     if (poll > 0) await delay(Math.min(25 * 2 ** poll, MAX_PAUSE_MS))
-    const info = await web.files.info({ file })
-    if (info.file?.mimetype) return
+    if (await isImage(web, file)) return
   }
-  throw new Error(`Slack did not accept the file ${file} as an image`)
+}
+
+async function isImage(web: webApi.WebClient, file: string): Promise<boolean> {
+  const { file: info } = await web.files.info({ file })
+  return Boolean(info?.mimetype)
 }
 
 /** A file that is gone already is no error. */

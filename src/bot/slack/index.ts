@@ -1,7 +1,8 @@
 /** Slack: a platform on Bolt, by Socket Mode or HTTP, whose messages are posted and edited with the bot's token. */
 
-import { App } from '@slack/bolt'
-import type { Job } from '../../job/job.ts'
+import { setTimeout as delay } from 'node:timers/promises'
+import { App, webApi } from '@slack/bolt'
+import { isFinished, type Job } from '../../job/job.ts'
 import type { Platform, Rooms } from '../platform.ts'
 import type { View } from '../view.ts'
 import { messageOf } from './blocks.ts'
@@ -32,6 +33,9 @@ export function createSlack(options: SlackOptions, rooms: Rooms): Platform {
   return new Slack(options, rooms)
 }
 
+/** When Slack does not answer, nothing waits for it longer. */
+const STOP_TIMEOUT_MS = 3000
+
 /** Nothing is read by name or ping: `text` is escaped already, and these keep Slack from looking for more in it. */
 const AS_TYPED = { parse: 'none', link_names: false } as const
 
@@ -46,6 +50,8 @@ class Slack implements Platform {
   readonly #botToken: string
   readonly #stopping = new AbortController()
   readonly #presenting = new Set<Promise<void>>()
+  /** When progress may be shown again, in milliseconds since the epoch. */
+  #progressAt = 0
   #identity: Identity = { team: '', botId: '', botUserId: '', name: '' }
 
   constructor(options: SlackOptions, rooms: Rooms) {
@@ -89,7 +95,7 @@ class Slack implements Platform {
   async stop(): Promise<void> {
     this.#stopping.abort()
     await this.#connection.stop()
-    await Promise.allSettled(this.#presenting)
+    await Promise.race([Promise.allSettled(this.#presenting), delay(STOP_TIMEOUT_MS, undefined, { ref: false })])
   }
 
   async post(job: Job, view: View): Promise<string> {
@@ -109,10 +115,23 @@ class Slack implements Platform {
   async edit(job: Job, view: View): Promise<void> {
     const { ts, files } = await this.#withPictures(job, view)
     const { channel } = job.place
+    const message = { channel, ts, ...messageOf(view, files), ...AS_TYPED }
     try {
-      await this.#clients.edits.chat.update({ channel, ts, ...messageOf(view, files), ...AS_TYPED })
+      if (isFinished(job)) await this.#clients.edits.chat.update(message)
+      else await this.#showProgress(message)
     } catch (error) {
       throwPlaceGone(error, this.#identity.name)
+    }
+  }
+
+  /** Past Slack's limit progress is let go for a while, so that it never stands in an answer's way. */
+  async #showProgress(message: webApi.ChatUpdateArguments): Promise<void> {
+    if (Date.now() < this.#progressAt) return
+    try {
+      await this.#clients.progress.chat.update(message)
+    } catch (error) {
+      if (!(error instanceof webApi.WebAPIRateLimitedError)) throw error
+      this.#progressAt = Date.now() + 1000 * error.retryAfter
     }
   }
 

@@ -38,11 +38,17 @@ export function listen(app: App, { rooms, clients, team, present }: Surroundings
   // Whoever gives the command another name in the app's settings need not repeat it here.
   app.command(/^\//, async ({ command, context, ack, respond }) => {
     const text = unescapeText(command.text ?? '').trim()
-    const member = memberOf(context.teamId, command.channel_id, command.user_id, command.user_name, respond)
+    const member = memberOf(
+      context.teamId,
+      command.channel_id,
+      command.user_id,
+      command.user_name ?? command.user_id,
+      respond,
+    )
     const shown = SHOW.exec(text)
     if (text === '') {
       await ack()
-      await openModal(command.trigger_id)
+      await tellMistakes(openModal(command.trigger_id), member)
     } else if (text === 'help') {
       await ack({ response_type: 'ephemeral', ...helpMessage(command.command, commands.options) })
     } else if (shown) {
