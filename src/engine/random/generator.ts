@@ -2,6 +2,7 @@
 
 import { EngineError } from '../errors.ts'
 import type { Tensor } from '../tensor.ts'
+import { boxMuller16 } from './box-muller.ts'
 import { Mt19937 } from './mt19937.ts'
 import { philoxNormal } from './philox.ts'
 
@@ -70,15 +71,6 @@ function blockNormals(engine: Mt19937, n: number): Float32Array {
     boxMuller16(data, n - 16)
   }
   return data
-}
-
-function boxMuller16(data: Float32Array, start: number): void {
-  for (let i = start; i < start + 8; i++) {
-    const radius = Math.sqrt(-2 * Math.log(1 - data[i]!))
-    const theta = 2 * Math.PI * data[i + 8]!
-    data[i] = radius * Math.cos(theta)
-    data[i + 8] = radius * Math.sin(theta)
-  }
 }
 
 /** ATen `normal_distribution<double>`: pairs in double, the second of a pair kept for the next call, even a later draw's. */

@@ -48,9 +48,14 @@ function trainingBetas(settings: BetaSettings): Float32Array {
   }
 }
 
+/** As torch rounds it: float32 steps, counted from the nearer end. */
 function linspace(start: number, end: number, count: number): Float32Array {
-  const step = count > 1 ? (end - start) / (count - 1) : 0
-  return Float32Array.from({ length: count }, (_, i) => start + step * i)
+  const first = Math.fround(start)
+  const last = Math.fround(end)
+  const step = count > 1 ? Math.fround(Math.fround(last - first) / (count - 1)) : 0
+  return Float32Array.from({ length: count }, (_, i) =>
+    i < Math.floor(count / 2) ? first + step * i : last - step * (count - 1 - i),
+  )
 }
 
 /** Nichol and Dhariwal, "Improved denoising diffusion probabilistic models" (2021), equation 17. */

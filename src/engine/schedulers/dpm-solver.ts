@@ -62,7 +62,7 @@ export function convertModelOutput(
 /**
  * One exponential step of the sample between two noise levels, along the differences D₀, D₁, D₂ of the converted outputs.
  *
- * @param solverType How D₁ weighs in where it is the last: by the midpoint rule, or exactly.
+ * @param solverType How D₁ weighs in: by the midpoint rule, or exactly, as every update of third order has it.
  * @param noise Unit noise, for the SDE methods.
  */
 export function dpmUpdate(
@@ -74,12 +74,11 @@ export function dpmUpdate(
   noise?: Tensor,
 ): Tensor {
   const weight = WEIGHTS[algorithm](from, to, to.lambda - from.lambda)
-  const midpoint = solverType === 'midpoint' && !d2
   const terms: [number, Tensor][] = [
     [weight.sample, sample],
     [weight.d0, d0],
   ]
-  if (d1) terms.push([midpoint ? weight.d0 / 2 : weight.d1, d1])
+  if (d1) terms.push([solverType === 'midpoint' ? weight.d0 / 2 : weight.d1, d1])
   if (d2) terms.push([weight.d2, d2])
   if (noise) terms.push([weight.noise, noise])
   return weightedSum(...terms)

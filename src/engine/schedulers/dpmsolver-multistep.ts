@@ -72,9 +72,11 @@ export class DPMSolverMultistepScheduler extends LambdaScheduler<typeof DEFAULTS
       this.settings,
     )
     this.remember(converted)
-    const differences = this.#differences(i, this.#orderAt(i))
+    const order = this.#orderAt(i)
+    const rule = order === 3 ? 'heun' : solverType
+    const differences = this.#differences(i, order)
     const noise = algorithm.startsWith('sde') ? randnTensor(sample.dims, generator) : undefined
-    const prevSample = dpmUpdate(algorithm, solverType, [from, this.noiseLevel(i + 1)], sample, differences, noise)
+    const prevSample = dpmUpdate(algorithm, rule, [from, this.noiseLevel(i + 1)], sample, differences, noise)
     this.index.advance()
     return { prevSample, predOriginalSample: x0 }
   }

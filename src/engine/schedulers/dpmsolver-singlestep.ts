@@ -73,8 +73,9 @@ export class DPMSolverSinglestepScheduler extends LambdaScheduler<typeof DEFAULT
     if (order === 1 || !this.#start) this.#start = sample
     const levels = [this.noiseLevel(i + 1 - order), this.noiseLevel(i + 1)] as const
     const noise = algorithm.startsWith('sde') ? randnTensor(sample.dims, generator) : undefined
+    const rule = order === 3 ? 'heun' : solverType
     const differences = this.#differences(i, order)
-    const prevSample = dpmUpdate(algorithm, solverType, levels, this.#start, differences, noise)
+    const prevSample = dpmUpdate(algorithm, rule, levels, this.#start, differences, noise)
     this.index.advance()
     return { prevSample, predOriginalSample: x0 }
   }

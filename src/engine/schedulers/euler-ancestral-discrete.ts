@@ -4,7 +4,7 @@ import { randnTensor } from '../random/randn-tensor.ts'
 import type { Tensor } from '../tensor.ts'
 import { BETA_DEFAULTS } from './betas.ts'
 import { requireOneOf } from './config.ts'
-import { predictDenoised } from './prediction.ts'
+import { derivative, predictDenoised } from './prediction.ts'
 import type { Scheduler, SchedulerConfig, StepOptions, StepOutput } from './scheduler.ts'
 import { SigmaScheduler } from './sigma-scheduler.ts'
 import { ancestralStep } from './sigmas.ts'
@@ -42,8 +42,7 @@ export class EulerAncestralDiscreteScheduler extends SigmaScheduler<typeof DEFAU
     const x0 = predictDenoised(this.#predictionType, modelOutput, sample, sigma)
     const dt = down - sigma
     const noise = randnTensor(sample.dims, generator)
-    // x + dt · (x − x₀) / σ + σ_up · noise
-    const prevSample = weightedSum([1 + dt / sigma, sample], [-dt / sigma, x0], [up, noise])
+    const prevSample = weightedSum([1, sample], [dt, derivative(sample, x0, sigma)], [up, noise])
     this.index.advance()
     return { prevSample, predOriginalSample: x0 }
   }

@@ -3,7 +3,7 @@
 import type { Tensor } from '../tensor.ts'
 import { BETA_DEFAULTS } from './betas.ts'
 import { requireOneOf } from './config.ts'
-import { PREDICTION_TYPES, predictDenoised } from './prediction.ts'
+import { derivative, PREDICTION_TYPES, predictDenoised } from './prediction.ts'
 import type { Scheduler, SchedulerConfig, SetTimestepsOptions, StepOutput } from './scheduler.ts'
 import { SigmaScheduler } from './sigma-scheduler.ts'
 import { FINAL_SIGMAS_TYPES, SIGMA_DEFAULTS, sigmaRule } from './sigmas.ts'
@@ -52,8 +52,7 @@ export class EulerDiscreteScheduler extends SigmaScheduler<typeof DEFAULTS> impl
     const sigma = this.sigmas[i]!
     const x0 = predictDenoised(this.#predictionType, modelOutput, sample, sigma)
     const dt = this.sigmas[i + 1]! - sigma
-    // x + dt · (x − x₀) / σ
-    const prevSample = weightedSum([1 + dt / sigma, sample], [-dt / sigma, x0])
+    const prevSample = weightedSum([1, sample], [dt, derivative(sample, x0, sigma)])
     this.index.advance()
     return { prevSample, predOriginalSample: x0 }
   }

@@ -3,7 +3,7 @@
 import type { Tensor } from '../tensor.ts'
 import { BETA_DEFAULTS } from './betas.ts'
 import { requireOneOf } from './config.ts'
-import { CLIP_DEFAULTS, clip, PREDICTION_TYPES, predictDenoised } from './prediction.ts'
+import { CLIP_DEFAULTS, clip, derivative, PREDICTION_TYPES, predictDenoised } from './prediction.ts'
 import type { Scheduler, SchedulerConfig, SetTimestepsOptions, StepOutput } from './scheduler.ts'
 import { SigmaScheduler } from './sigma-scheduler.ts'
 import { SIGMA_DEFAULTS, sigmaRule } from './sigmas.ts'
@@ -26,7 +26,7 @@ export class HeunDiscreteScheduler extends SigmaScheduler<typeof DEFAULTS> imple
   readonly #predictionType = requireOneOf(this.settings, 'prediction_type', PREDICTION_TYPES)
   readonly #rule = sigmaRule(this.settings)
   /** Between the two evaluations of a step: where it started, with which slope. */
-  #half: { sample: Tensor; derivative: Tensor } | undefined
+  #half: { sample: Tensor; slope: Tensor } | undefined
 
   constructor(config: SchedulerConfig = {}) {
     super('HeunDiscreteScheduler', DEFAULTS, config)
@@ -47,18 +47,18 @@ export class HeunDiscreteScheduler extends SigmaScheduler<typeof DEFAULTS> imple
     const sigma = this.sigmas[i]!
     const predicted = predictDenoised(this.#predictionType, modelOutput, sample, sigma)
     const x0 = this.settings.clip_sample ? clip(predicted, this.settings.clip_sample_range) : predicted
-    const derivative = weightedSum([1 / sigma, sample], [-1 / sigma, x0])
+    const slope = derivative(sample, x0, sigma)
     this.index.advance()
 
     if (!this.#half) {
-      this.#half = { sample, derivative }
-      const prevSample = weightedSum([1, sample], [this.sigmas[i + 1]! - sigma, derivative])
+      this.#half = { sample, slope }
+      const prevSample = weightedSum([1, sample], [this.sigmas[i + 1]! - sigma, slope])
       return { prevSample, predOriginalSample: x0 }
     }
     const start = this.#half
     this.#half = undefined
     const dt = sigma - this.sigmas[i - 1]!
-    const prevSample = weightedSum([1, start.sample], [dt / 2, start.derivative], [dt / 2, derivative])
+    const prevSample = weightedSum([1, start.sample], [dt / 2, start.slope], [dt / 2, slope])
     return { prevSample, predOriginalSample: x0 }
   }
 }

@@ -4,7 +4,7 @@ import { randnTensor } from '../random/randn-tensor.ts'
 import type { Tensor } from '../tensor.ts'
 import { BETA_DEFAULTS } from './betas.ts'
 import { requireOneOf } from './config.ts'
-import { predictDenoised } from './prediction.ts'
+import { derivative, predictDenoised } from './prediction.ts'
 import type { Scheduler, SchedulerConfig, StepOptions, StepOutput } from './scheduler.ts'
 import { SigmaScheduler } from './sigma-scheduler.ts'
 import { ancestralStep, SIGMA_DEFAULTS, sigmaRule, timestepOf } from './sigmas.ts'
@@ -48,7 +48,7 @@ export class KDPM2AncestralDiscreteScheduler extends SigmaScheduler<typeof DEFAU
     const { timesteps, sigmas } = this.schedule(numInferenceSteps, this.#rule)
     const steps = this.settings.use_karras_sigmas ? timesteps.map(roundHalfToEven) : timesteps
     this.#steps = sigmas.map((sigma, k) => {
-      const { up, down } = ancestralStep(sigma, sigmas[k + 1] ?? 0)
+      const { up, down } = ancestralStep(Math.fround(sigma), Math.fround(sigmas[k + 1] ?? 0))
       return { mid: Math.sqrt(sigma * down), down, up }
     })
     const between = this.#steps.map(({ mid }) => timestepOf(mid, this.trainingSigmas))
@@ -65,15 +65,15 @@ export class KDPM2AncestralDiscreteScheduler extends SigmaScheduler<typeof DEFAU
     const sigma = this.inputSigma(i)
     const { mid, down, up } = this.#steps[i >> 1]!
     const x0 = predictDenoised(this.#predictionType, modelOutput, sample, sigma)
-    const derivative = weightedSum([1 / sigma, sample], [-1 / sigma, x0])
+    const slope = derivative(sample, x0, sigma)
     this.index.advance()
 
     if (!this.#start) {
       this.#start = sample
-      return { prevSample: weightedSum([1, sample], [mid - sigma, derivative]), predOriginalSample: x0 }
+      return { prevSample: weightedSum([1, sample], [mid - sigma, slope]), predOriginalSample: x0 }
     }
     const noise = randnTensor(sample.dims, generator)
-    const prevSample = weightedSum([1, this.#start], [down - this.sigmas[i - 1]!, derivative], [up, noise])
+    const prevSample = weightedSum([1, this.#start], [down - this.sigmas[i - 1]!, slope], [up, noise])
     this.#start = undefined
     return { prevSample, predOriginalSample: x0 }
   }

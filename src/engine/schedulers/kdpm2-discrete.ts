@@ -3,7 +3,7 @@
 import type { Tensor } from '../tensor.ts'
 import { BETA_DEFAULTS } from './betas.ts'
 import { requireOneOf } from './config.ts'
-import { predictDenoised } from './prediction.ts'
+import { derivative, predictDenoised } from './prediction.ts'
 import type { Scheduler, SchedulerConfig, StepOutput } from './scheduler.ts'
 import { SigmaScheduler } from './sigma-scheduler.ts'
 import { SIGMA_DEFAULTS, sigmaRule, timestepOf } from './sigmas.ts'
@@ -54,16 +54,16 @@ export class KDPM2DiscreteScheduler extends SigmaScheduler<typeof DEFAULTS> impl
     const i = this.index.due(timestep, this.timesteps)
     const sigma = this.inputSigma(i)
     const x0 = predictDenoised(this.#predictionType, modelOutput, sample, sigma)
-    const derivative = weightedSum([1 / sigma, sample], [-1 / sigma, x0])
+    const slope = derivative(sample, x0, sigma)
     this.index.advance()
 
     if (!this.#start) {
       this.#start = sample
-      const prevSample = weightedSum([1, sample], [this.#midSigmas[i >> 1]! - sigma, derivative])
+      const prevSample = weightedSum([1, sample], [this.#midSigmas[i >> 1]! - sigma, slope])
       return { prevSample, predOriginalSample: x0 }
     }
     const dt = this.sigmas[i]! - this.sigmas[i - 1]!
-    const prevSample = weightedSum([1, this.#start], [dt, derivative])
+    const prevSample = weightedSum([1, this.#start], [dt, slope])
     this.#start = undefined
     return { prevSample, predOriginalSample: x0 }
   }

@@ -3,7 +3,7 @@
 import type { Tensor } from '../tensor.ts'
 import { BETA_DEFAULTS } from './betas.ts'
 import { requireOneOf } from './config.ts'
-import { PREDICTION_TYPES, predictDenoised } from './prediction.ts'
+import { derivative, PREDICTION_TYPES, predictDenoised } from './prediction.ts'
 import type { Scheduler, SchedulerConfig, StepOutput } from './scheduler.ts'
 import { SigmaScheduler } from './sigma-scheduler.ts'
 import { SIGMA_DEFAULTS, sigmaRule } from './sigmas.ts'
@@ -44,8 +44,8 @@ export class LMSDiscreteScheduler extends SigmaScheduler<typeof DEFAULTS> implem
     const i = this.index.due(timestep, this.timesteps)
     const sigma = this.sigmas[i]!
     const x0 = predictDenoised(this.#predictionType, modelOutput, sample, sigma)
-    const derivative = weightedSum([1 / sigma, sample], [-1 / sigma, x0])
-    this.#derivatives = [derivative, ...this.#derivatives].slice(0, MAX_ORDER)
+    const slope = derivative(sample, x0, sigma)
+    this.#derivatives = [slope, ...this.#derivatives].slice(0, MAX_ORDER)
 
     // After a start in the middle the order is that of the place, though fewer derivatives are known: as in diffusers.
     const order = Math.min(i + 1, MAX_ORDER)

@@ -18,7 +18,7 @@ export function predictOriginal(
 ): Tensor {
   switch (type) {
     case 'epsilon':
-      return weightedSum([1 / alpha, sample], [-sigma / alpha, output])
+      return quotient(weightedSum([1, sample], [-sigma, output]), alpha)
     case 'sample':
       return output
     case 'v_prediction':
@@ -38,7 +38,7 @@ export function predictEpsilon(
     case 'epsilon':
       return output
     case 'sample':
-      return weightedSum([1 / sigma, sample], [-alpha / sigma, output])
+      return quotient(weightedSum([1, sample], [-alpha, output]), sigma)
     case 'v_prediction':
       return weightedSum([alpha, output], [sigma, sample])
   }
@@ -55,6 +55,18 @@ export function predictDenoised(type: PredictionType, output: Tensor, sample: Te
     case 'v_prediction':
       return weightedSum([1 / variance, sample], [-sigma / Math.sqrt(variance), output])
   }
+}
+
+/** dx/dσ where sample = x₀ + σ ε, which is the predicted ε. */
+export function derivative(sample: Tensor, x0: Tensor, sigma: number): Tensor {
+  return quotient(weightedSum([1, sample], [-1, x0]), sigma)
+}
+
+/** The sum itself, divided: a division by zero stays an infinity, which clipping takes care of. */
+function quotient(sum: Tensor, divisor: number): Tensor {
+  const { data } = sum
+  for (let i = 0; i < data.length; i++) data[i] = data[i]! / divisor
+  return sum
 }
 
 export const CLIP_DEFAULTS = { clip_sample: true, clip_sample_range: 1 }

@@ -46,6 +46,7 @@ export interface Scheduler {
   setBeginIndex(beginIndex: number): void
   /** Scales the model's input for this timestep; returns `sample` itself where the method needs no scaling. */
   scaleModelInput(sample: Tensor, timestep: number): Tensor
+  /** One step back. Multistep methods keep the tensors they are given: do not overwrite those afterwards. */
   step(modelOutput: Tensor, timestep: number, sample: Tensor, options?: StepOptions): StepOutput
   /** Forward diffusion to `timestep`, same for every row. */
   addNoise(originalSamples: Tensor, noise: Tensor, timestep: number): Tensor

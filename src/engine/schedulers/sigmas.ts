@@ -15,7 +15,7 @@ export const FINAL_SIGMAS_TYPES = ['zero', 'sigma_min'] as const
 
 /** σ for every training timestep, ascending, in float32. */
 export function trainingSigmas(alphasCumprod: Float32Array): Float32Array {
-  return alphasCumprod.map((product) => Math.sqrt((1 - product) / product))
+  return alphasCumprod.map((product) => Math.sqrt(Math.fround(Math.fround(1 - product) / product)))
 }
 
 /** σ at a fractional timestep, held constant past the ends; timesteps count as float32, as in diffusers. */
@@ -37,10 +37,16 @@ export function timestepOf(sigma: number, sigmas: Float32Array): number {
   return (1 - w) * low + w * (low + 1)
 }
 
-/** A step from `sigma` to `next` as a deterministic one to `down` and noise of `up` on top: down² + up² = next². */
+/**
+ * A step from `sigma` to `next` as a deterministic one to `down` and noise of `up` on top: down² + up² = next². Rounded as
+ * torch rounds, because a small `down` is what two nearly equal squares leave.
+ */
 export function ancestralStep(sigma: number, next: number): { up: number; down: number } {
-  const up = Math.sqrt((next ** 2 * (sigma ** 2 - next ** 2)) / sigma ** 2)
-  return { up, down: Math.sqrt(next ** 2 - up ** 2) }
+  const { fround, sqrt } = Math
+  const from2 = fround(sigma * sigma)
+  const to2 = fround(next * next)
+  const up = fround(sqrt(fround(fround(to2 * fround(from2 - to2)) / from2)))
+  return { up, down: fround(sqrt(Math.max(fround(to2 - fround(up * up)), 0))) }
 }
 
 /** `count` noise levels from `max` down to `min`. */
@@ -87,7 +93,8 @@ function karrasSigmas(max: number, min: number, count: number): number[] {
 
 /** Even steps in log σ. */
 function exponentialSigmas(max: number, min: number, count: number): number[] {
-  return ramp(count, (u) => Math.exp(Math.log(max) + u * (Math.log(min) - Math.log(max))))
+  const step = count === 1 ? 0 : (Math.log(min) - Math.log(max)) / (count - 1)
+  return Array.from({ length: count }, (_, i) => Math.exp(Math.log(max) + i * step))
 }
 
 /** Lee et al., "Beta sampling is all you need" (2024), with the α = β = 0.6 of diffusers. */
@@ -96,5 +103,5 @@ function betaSigmas(max: number, min: number, count: number): number[] {
 }
 
 function ramp(count: number, sigma: (u: number) => number): number[] {
-  return Array.from({ length: count }, (_, i) => sigma(count === 1 ? 0 : i / (count - 1)))
+  return Array.from({ length: count }, (_, i) => sigma(i === 0 ? 0 : i / (count - 1)))
 }

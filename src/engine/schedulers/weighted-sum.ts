@@ -4,7 +4,8 @@ import { EngineError } from '../errors.ts'
 import type { Tensor } from '../tensor.ts'
 
 /**
- * Σ weight · tensor, with the first tensor's dims, accumulated in float32.
+ * Σ weight · tensor, with the first tensor's dims, rounded to float32 after each operation as torch does: where large numbers
+ * cancel, only the same rounding gives the same picture.
  *
  * @throws EngineError 'argument' when the tensors differ in size.
  */
@@ -18,7 +19,8 @@ export function weightedSum(...terms: readonly (readonly [weight: number, tensor
         'argument',
         `The model's output (${data.length} numbers) and the sample (${n}) differ in size.`,
       )
-    for (let i = 0; i < n; i++) sum[i] = sum[i]! + weight * data[i]!
+    const w = Math.fround(weight)
+    for (let i = 0; i < n; i++) sum[i] = sum[i]! + Math.fround(w * data[i]!)
   }
   return { data: sum, dims }
 }
