@@ -4,7 +4,6 @@ import { join } from 'node:path'
 import { Keyv } from 'keyv'
 import type { Job } from '../job/job.ts'
 import type { Adapter, Database } from './keyv.ts'
-import { openRedis } from './redis.ts'
 import { openSqlite } from './sqlite.ts'
 import type { JobStore } from './store.ts'
 
@@ -22,7 +21,9 @@ export interface JobStoreOptions {
 
 /** @throws StoreError that names the file or the server, and says what to do */
 export async function openJobStore({ dataDir, redisUrl }: JobStoreOptions): Promise<JobStore> {
-  return keyvJobStore(redisUrl === undefined ? openSqlite(join(dataDir, 'jobs.db')) : await openRedis(redisUrl))
+  if (redisUrl === undefined) return keyvJobStore(openSqlite(join(dataDir, 'jobs.db')))
+  const { openRedis } = await import('./redis.ts') // A large client that few need.
+  return keyvJobStore(await openRedis(redisUrl))
 }
 
 /** The store on any database that Keyv can reach. */
@@ -49,7 +50,9 @@ class KeyvJobStore implements JobStore {
   /** The order of the two writes matters: whatever a crash leaves between them, no unanswered record lacks its id. */
   put(job: Job): Promise<void> {
     return this.#do(async () => {
-      if (job.answeredAt === undefined) await this.#unanswered.set(job.id, job.createdAt)
+      if (job.answeredAt === undefined && (await this.#unanswered.get(job.id)) === undefined) {
+        await this.#unanswered.set(job.id, job.createdAt)
+      }
       await this.#jobs.set(job.id, job)
       if (job.answeredAt !== undefined) await this.#unanswered.delete(job.id)
     })
@@ -65,7 +68,6 @@ class KeyvJobStore implements JobStore {
       for await (const [id] of this.#ids()) {
         const job = await this.#jobs.get(id)
         if (job && job.answeredAt === undefined) jobs.push(job)
-        else await this.#unanswered.delete(id)
       }
       return jobs.sort((a, b) => a.createdAt - b.createdAt)
     })

@@ -46,12 +46,13 @@ function redisError(cause: unknown, name: string): StoreError {
   }
   return new StoreError(
     'unreachable',
-    `${name} does not answer (${(cause as { code?: string }).code ?? message}): start it, correct REDIS_URL, or unset that to keep jobs in a file.`,
+    `${name} does not answer (${message}): start it, correct REDIS_URL, or unset that to keep jobs in a file.`,
     { cause },
   )
 }
 
 function redacted(url: string): string {
-  if (!URL.canParse(url)) throw new StoreError('unreachable', 'REDIS_URL is no address such as redis://127.0.0.1:6379.')
-  return `Redis at ${new URL(url).host}`
+  const parsed = URL.canParse(url) ? new URL(url) : undefined
+  if (parsed && /^rediss?:$/.test(parsed.protocol)) return `Redis at ${parsed.host}`
+  throw new StoreError('unreachable', 'REDIS_URL is no address such as redis://127.0.0.1:6379: correct it.')
 }
