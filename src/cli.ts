@@ -10,6 +10,10 @@ interface Command {
 }
 
 const COMMANDS: Readonly<Record<string, Command>> = {
+  start: {
+    description: 'Serve the playground, and Discord and Slack where their tokens are set',
+    run: async () => (await import('./main.ts')).main(),
+  },
   imagine: {
     description: 'Draw pictures into a folder',
     run: async (args) => (await import('./cli/imagine.ts')).imagine(args),

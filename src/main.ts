@@ -1,0 +1,115 @@
+/** The whole program: starts the rooms in order, says what is on and what is off, and stops them in reverse. */
+
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { createDiscord } from './bot/discord/index.ts'
+import type { Log, Platform, Rooms } from './bot/platform.ts'
+import { createPlayground } from './bot/playground/index.ts'
+import { Presenter } from './bot/presenter.ts'
+import { createSlack } from './bot/slack/index.ts'
+import { Commands } from './commands/commands.ts'
+import { type Config, readConfig } from './config.ts'
+import { EMBEDDED_MODEL } from './embedded-model.ts'
+import type { Model } from './engine/process/engine.ts'
+import { startEngine } from './engine/process/host.ts'
+import { JobQueue } from './queue/queue.ts'
+import { openJobStore } from './store/jobs.ts'
+import { openPictureStore } from './store/pictures.ts'
+import { VERSION } from './version.ts'
+
+/** What must be ended, in the order in which it was begun. */
+type Stops = (() => Promise<void> | void)[]
+
+/** Runs until SIGINT or SIGTERM and gives the exit code; a start that fails says why in one sentence. */
+export async function main(): Promise<number> {
+  const log: Log = (line) => console.log(line)
+  const stops: Stops = []
+  const signal = stopSignal()
+  try {
+    const stopped = once(signal, 'abort')
+    if (existsSync('.env')) process.loadEnvFile()
+    await Promise.race([start(readConfig(process.env), stops, log, signal), stopped])
+    await stopped
+    return 0
+  } catch (error) {
+    console.error(`Seedling cannot start: ${error instanceof Error ? error.message : String(error)}`)
+    return 1
+  } finally {
+    for (const stop of stops.toReversed()) await stop()
+  }
+}
+
+/** Aborts at the first SIGINT or SIGTERM; a second one ends the program on the spot. */
+function stopSignal(): AbortSignal {
+  const stopping = new AbortController()
+  for (const name of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(name, () => {
+      if (stopping.signal.aborted) process.exit(1)
+      console.log('Stopping; what is queued goes on after the next start.')
+      stopping.abort(name)
+    })
+  }
+  return stopping.signal
+}
+
+async function start(config: Config, stops: Stops, log: Log, signal: AbortSignal): Promise<void> {
+  const { SEEDLING_DATA: dataDir, REDIS_URL: redisUrl } = config
+  const jobs = await openJobStore({ dataDir, redisUrl })
+  stops.push(() => jobs.close())
+  const pictures = await openPictureStore({ dataDir, days: config.SEEDLING_PICTURE_DAYS, log })
+  stops.push(() => pictures.close())
+  const engine = await startEngine({
+    model: config.SEEDLING_MODEL ?? EMBEDDED_MODEL,
+    device: config.SEEDLING_DEVICE,
+    cacheDir: join(dataDir, 'cache'),
+    log,
+    signal,
+  })
+  stops.push(() => engine.stop())
+  const queue = new JobQueue({ jobs, pictures, engine, limits: limitsOf(config), log })
+  stops.push(() => queue.close())
+  const presenter = new Presenter(queue, log)
+  stops.push(() => presenter.stop())
+  const commands = new Commands(queue, engine.model, {
+    variationStrength: config.SEEDLING_VARIATION_STRENGTH,
+    maxSize: config.SEEDLING_MAX_SIZE ?? 2 * Math.max(engine.model.width, engine.model.height),
+  })
+  log(`Seedling ${VERSION}, ${modelLine(engine.model)}`)
+  await startPlatforms(config, engine.model, { commands, queue, pictures, presenter, log }, stops)
+  for (const job of await queue.recover()) presenter.resume(job)
+}
+
+function limitsOf(config: Config) {
+  return {
+    jobsPerMinute: config.SEEDLING_JOBS_PER_MINUTE,
+    waitingPerPerson: config.SEEDLING_WAITING_PER_PERSON,
+    waitingPerGuild: config.SEEDLING_WAITING_PER_GUILD,
+  }
+}
+
+function modelLine({ name, width, height, numInferenceSteps }: Model): string {
+  return `model ${name} (${width}x${height}, ${numInferenceSteps} steps)`
+}
+
+async function startPlatforms(config: Config, model: Model, rooms: Rooms, stops: Stops): Promise<void> {
+  const begin = async <P extends Platform>(platform: P): Promise<P> => {
+    rooms.presenter.add(platform)
+    stops.push(() => platform.stop())
+    await platform.start()
+    return platform
+  }
+  const { log } = rooms
+  const { HOST: host, PORT: port, DISCORD_TOKEN: token, SLACK_BOT_TOKEN: botToken } = config
+  const playground = await begin(createPlayground({ host, port, model: model.name }, rooms))
+  log(`Playground  on: ${playground.address}`)
+  if (token) {
+    await begin(createDiscord({ token, apiUrl: config.DISCORD_API_URL }, rooms))
+    log('Discord     on')
+  } else log('Discord     off: set DISCORD_TOKEN (README, "Discord in five steps")')
+  if (botToken) {
+    const { SLACK_APP_TOKEN: appToken, SLACK_SIGNING_SECRET: signingSecret, SLACK_API_URL: apiUrl } = config
+    await begin(createSlack({ botToken, appToken, signingSecret, host, port: config.SLACK_PORT, apiUrl }, rooms))
+    log('Slack       on')
+  } else log('Slack       off: set SLACK_BOT_TOKEN and SLACK_APP_TOKEN (README, "Slack in five steps")')
+}
