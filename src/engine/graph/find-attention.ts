@@ -1,0 +1,155 @@
+/** Finds attention in a UNet's graph, softmax(Q·Kᵀ)·V, as every exporter writes it. */
+
+import type { Initializer, OnnxGraph } from './onnx-file.ts'
+import type { NodeProto } from './onnx-schema.ts'
+
+/** One attention: the names of its inputs and its output, and its nodes. */
+export interface Attention {
+  /** [.., queries, head size] */
+  readonly query: string
+  /** [.., head size, keys] */
+  readonly keyTransposed: string
+  /** [.., keys, head size] */
+  readonly value: string
+  readonly output: string
+  /** Q·Kᵀ. */
+  readonly scoresNode: NodeProto
+  /** What happens between the two multiplications, in order, the softmax among it. */
+  readonly steps: readonly Step[]
+  /** ·V. */
+  readonly valueNode: NodeProto
+}
+
+/** A node that takes scores to scores. */
+export interface Step {
+  readonly node: NodeProto
+  /** The input that carries the scores. */
+  readonly scores: string
+  /** The scalar that `Mul` and `Div` apply. */
+  readonly scale?: string
+}
+
+export function findAttention(graph: OnnxGraph): Attention[] {
+  const surroundings = new Surroundings(graph)
+  return graph.nodes
+    .filter((node) => node.opType === 'Softmax' && isLastAxis(node))
+    .map((softmax) => attentionAround(softmax, surroundings))
+    .filter((attention) => attention !== undefined)
+}
+
+/** Exporters write −1, or with old opsets the rank − 1; attention's scores have three or four axes. */
+function isLastAxis(softmax: NodeProto): boolean {
+  const axis = softmax.attribute.find(({ name }) => name === 'axis')?.i ?? -1
+  return axis === -1 || axis >= 2
+}
+
+function attentionAround(softmax: NodeProto, surroundings: Surroundings): Attention | undefined {
+  const above = stepsAbove(softmax, surroundings)
+  const below = stepsBelow(softmax, surroundings)
+  if (!above || !below) return undefined
+  const [query, keyTransposed] = above.scoresNode.input as [string, string]
+  const { valueNode } = below
+  return {
+    query,
+    keyTransposed,
+    value: valueNode.input[1]!,
+    output: valueNode.output[0]!,
+    scoresNode: above.scoresNode,
+    steps: [...above.steps, { node: softmax, scores: softmax.input[0]! }, ...below.steps],
+    valueNode,
+  }
+}
+
+/** From the softmax up to Q·Kᵀ; undefined where anything but scaling and casting stands between, such as a mask. */
+function stepsAbove(
+  softmax: NodeProto,
+  surroundings: Surroundings,
+): { scoresNode: NodeProto; steps: Step[] } | undefined {
+  const steps: Step[] = []
+  for (let user = softmax, name = softmax.input[0]!; ; ) {
+    const node = surroundings.producer(name)
+    if (!node || surroundings.onlyConsumer(node) !== user) return undefined
+    if (node.opType === 'MatMul') return { scoresNode: node, steps }
+    const step = stepOf(node, surroundings)
+    if (!step) return undefined
+    steps.unshift(step)
+    user = node
+    name = step.scores
+  }
+}
+
+/** From the softmax down to ·V; only a cast may stand between. */
+function stepsBelow(
+  softmax: NodeProto,
+  surroundings: Surroundings,
+): { valueNode: NodeProto; steps: Step[] } | undefined {
+  const steps: Step[] = []
+  for (let node = softmax; ; ) {
+    const user = surroundings.onlyConsumer(node)
+    const scores = node.output[0]!
+    if (user?.opType === 'MatMul' && user.input[0] === scores) return { valueNode: user, steps }
+    if (user?.opType !== 'Cast') return undefined
+    steps.push({ node: user, scores })
+    node = user
+  }
+}
+
+function stepOf(node: NodeProto, surroundings: Surroundings): Step | undefined {
+  const [first, second] = node.input as [string, string]
+  switch (node.opType) {
+    case 'Cast':
+      return { node, scores: first }
+    case 'Div':
+      return surroundings.isScalar(second) ? { node, scores: first, scale: second } : undefined
+    case 'Mul':
+      if (surroundings.isScalar(second)) return { node, scores: first, scale: second }
+      return surroundings.isScalar(first) ? { node, scores: second, scale: first } : undefined
+    case 'Add':
+      if (surroundings.isEmptyMatrix(second)) return { node, scores: first }
+      return surroundings.isEmptyMatrix(first) ? { node, scores: second } : undefined
+    default:
+      return undefined
+  }
+}
+
+/** Who makes and who uses a value. */
+class Surroundings {
+  readonly #producers = new Map<string, NodeProto>()
+  readonly #consumers = new Map<string, NodeProto[]>()
+  readonly #initializers: ReadonlyMap<string, Initializer>
+
+  constructor({ nodes, initializers }: OnnxGraph) {
+    this.#initializers = new Map(initializers.map((initializer) => [initializer.tensor.name!, initializer]))
+    for (const node of nodes) {
+      for (const name of node.output) this.#producers.set(name, node)
+      for (const name of node.input) this.#consumers.set(name, [...(this.#consumers.get(name) ?? []), node])
+    }
+  }
+
+  producer(name: string): NodeProto | undefined {
+    return this.#producers.get(name)
+  }
+
+  /** The one node that uses a node's output; undefined when several do. */
+  onlyConsumer(node: NodeProto): NodeProto | undefined {
+    const consumers = this.#consumers.get(node.output[0]!)
+    return consumers?.length === 1 ? consumers[0] : undefined
+  }
+
+  /** Whether a value is a constant of one element. */
+  isScalar(name: string): boolean {
+    const node = this.#producers.get(name)
+    const tensor =
+      node?.opType === 'Constant'
+        ? node.attribute.find((attribute) => attribute.name === 'value')?.t
+        : this.#initializers.get(name)?.tensor
+    return tensor?.dims.every((dim) => dim === 1) ?? false
+  }
+
+  /** `torch.baddbmm` with beta = 0 adds an empty matrix, times zero. */
+  isEmptyMatrix(name: string): boolean {
+    const node = this.#producers.get(name)
+    if (node?.opType !== 'Mul') return node?.opType === 'ConstantOfShape'
+    return node.input.some((input) => this.#producers.get(input)?.opType === 'ConstantOfShape')
+  }
+}

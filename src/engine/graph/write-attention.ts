@@ -1,0 +1,181 @@
+/** Writes attention in a cheaper form into a UNet's graph: fused into one operator, or a few heads at a time. */
+
+import { type Attention, findAttention } from './find-attention.ts'
+import type { Initializer, OnnxGraph } from './onnx-file.ts'
+import { type AttributeProto, AttributeType, DataType, type GraphProto, type NodeProto } from './onnx-schema.ts'
+
+/**
+ * `fused`: one `com.microsoft.MultiHeadAttention`, whose kernels never hold the whole score matrix (FlashAttention,
+ * arXiv:2205.14135). A number: so many heads at a time, as diffusers' `SlicedAttnProcessor`; `auto`: half of them.
+ */
+export type AttentionForm = 'fused' | 'auto' | number
+
+/** Rewrites every attention in place; returns how many there were. */
+export function writeAttention(graph: OnnxGraph, form: AttentionForm): number {
+  const attentions = findAttention(graph)
+  const written = new Map<NodeProto, NodeProto[]>()
+  attentions.forEach((attention, index) => {
+    for (const { node } of attention.steps) written.set(node, [])
+    written.set(attention.scoresNode, [])
+    // All inputs are there where the last node stood.
+    written.set(attention.valueNode, form === 'fused' ? fused(attention, index) : sliced(attention, index, form))
+  })
+  graph.nodes = graph.nodes.flatMap((node) => written.get(node) ?? [node])
+  graph.initializers.push(...constants(form, namesIn([...written.values()].flat())))
+  if (form === 'fused' && !graph.opsets.some(({ domain }) => domain === MICROSOFT)) {
+    graph.opsets.push({ domain: MICROSOFT, version: 1 })
+  }
+  return attentions.length
+}
+
+const MICROSOFT = 'com.microsoft'
+
+function fused(attention: Attention, index: number): NodeProto[] {
+  const nodes = new Nodes(`fused_attention_${index}`)
+  // Scaling the queries instead of the scores is the same and touches far fewer numbers.
+  const query = attention.steps.reduce(
+    (scaled, { node, scale }) => (scale === undefined ? scaled : nodes.add(node.opType, [scaled, scale])),
+    attention.query,
+  )
+  const key = nodes.add('Transpose', [nodes.flat(attention.keyTransposed)], [ints('perm', [0, 2, 1])])
+  const attended = nodes.add(
+    'MultiHeadAttention',
+    [nodes.flat(query), key, nodes.flat(attention.value)],
+    [int('num_heads', 1), { name: 'scale', type: AttributeType.FLOAT, f: 1 }],
+    MICROSOFT,
+  )
+  return nodes.finish(attended, attention)
+}
+
+function sliced(attention: Attention, index: number, form: AttentionForm): NodeProto[] {
+  const nodes = new Nodes(`sliced_attention_${index}`)
+  const query = nodes.flat(attention.query)
+  const key = nodes.flat(attention.keyTransposed)
+  const value = nodes.flat(attention.value)
+  const rows = nodes.sizes(query, ZERO, ONE)
+  const size = form === 'auto' ? halfOfTheHeads(nodes, attention) : nodes.add('Min', [SLICE, rows])
+  const count = nodes.add('Div', [nodes.add('Sub', [nodes.add('Add', [rows, size]), ONE]), size])
+  const body = sliceBody(attention, { query, key, value, rows, size }, `${nodes.prefix}_body`)
+  const slices = nodes.add('Loop', [count, TRUE], [{ name: 'body', type: AttributeType.GRAPH, g: body }])
+  return nodes.finish(withoutOverlap(nodes, nodes.flat(slices), rows, size), attention)
+}
+
+/** Where the heads are an axis of their own half of them, else half of all rows' heads. */
+function halfOfTheHeads(nodes: Nodes, { query }: Attention): string {
+  return nodes.add('Max', [ONE, nodes.add('Div', [nodes.sizes(query, MINUS_THREE, MINUS_TWO), TWO])])
+}
+
+/** The last slice begins early where the size does not divide the heads; what it repeats is left out. */
+function withoutOverlap(nodes: Nodes, slices: string, rows: string, size: string): string {
+  const total = nodes.sizes(slices, ZERO, ONE)
+  const lastSlice = nodes.add('Sub', [total, size])
+  const fresh = nodes.add('Add', [lastSlice, nodes.add('Sub', [total, rows])])
+  return nodes.concat([
+    nodes.add('Slice', [slices, ZERO, lastSlice, ZERO]),
+    nodes.add('Slice', [slices, fresh, END, ZERO]),
+  ])
+}
+
+/** One turn of the loop: the very nodes of the attention, on a slice of its rows. */
+function sliceBody(
+  { scoresNode, steps, valueNode }: Attention,
+  { query, key, value, rows, size }: Record<'query' | 'key' | 'value' | 'rows' | 'size', string>,
+  prefix: string,
+): GraphProto {
+  const nodes = new Nodes(prefix)
+  const [turn, condition] = [`${prefix}_turn`, `${prefix}_condition`]
+  const start = nodes.add('Min', [nodes.add('Mul', [turn, size]), nodes.add('Sub', [rows, size])])
+  const end = nodes.add('Add', [start, size])
+  const slice = (name: string) => nodes.add('Slice', [name, start, end, ZERO])
+  let scores = nodes.add('MatMul', [slice(query), slice(key)], scoresNode.attribute)
+  for (const step of steps) {
+    if (step.node.opType === 'Add') continue
+    const input = step.node.input.map((name) => (name === step.scores ? scores : name))
+    scores = nodes.add(step.node.opType, input, step.node.attribute)
+  }
+  const attended = nodes.add('MatMul', [scores, slice(value)], valueNode.attribute)
+  const goOn = nodes.add('Identity', [condition])
+  return {
+    name: prefix,
+    node: nodes.list,
+    initializer: [],
+    input: [scalar(turn, DataType.INT64), scalar(condition, DataType.BOOL)],
+    output: [scalar(goOn, DataType.BOOL), { name: attended }],
+  }
+}
+
+/** Collects nodes; each value is named after the attention that it belongs to. */
+class Nodes {
+  readonly list: NodeProto[] = []
+  readonly prefix: string
+
+  constructor(prefix: string) {
+    this.prefix = prefix
+  }
+
+  add(opType: string, input: string[], attribute: AttributeProto[] = [], domain = ''): string {
+    const output = `${this.prefix}_${this.list.length}`
+    this.list.push({ opType, input, output: [output], name: output, attribute, domain })
+    return output
+  }
+
+  concat(names: string[]): string {
+    return this.add('Concat', names, [int('axis', 0)])
+  }
+
+  /** A part of a value's shape. */
+  sizes(name: string, from: string, to: string): string {
+    return this.add('Slice', [this.add('Shape', [name]), from, to])
+  }
+
+  /** Merges all axes but the last two, so that attention of rank 3, 4 and 5 is one case. */
+  flat(name: string): string {
+    return this.add('Reshape', [name, this.concat([MINUS_ONE, this.sizes(name, MINUS_TWO, END)])])
+  }
+
+  /** Gives the merged result the axes and the name that the original has. */
+  finish(result: string, { query, value, output }: Attention): NodeProto[] {
+    const shape = this.concat([this.sizes(query, ZERO, MINUS_ONE), this.sizes(value, MINUS_ONE, END)])
+    return [...this.list, { opType: 'Reshape', input: [result, shape], output: [output], attribute: [] }]
+  }
+}
+
+function int(name: string, i: number): AttributeProto {
+  return { name, type: AttributeType.INT, i }
+}
+
+function ints(name: string, values: number[]): AttributeProto {
+  return { name, type: AttributeType.INTS, ints: values }
+}
+
+function scalar(name: string, elemType: number) {
+  return { name, type: { tensorType: { elemType, shape: {} } } }
+}
+
+const [ZERO, ONE, TWO] = ['attention_0', 'attention_1', 'attention_2']
+const [MINUS_ONE, MINUS_TWO, MINUS_THREE] = ['attention_minus_1', 'attention_minus_2', 'attention_minus_3']
+const [END, SLICE, TRUE] = ['attention_end', 'attention_slice', 'attention_true']
+
+function namesIn(nodes: readonly NodeProto[]): Set<string> {
+  const inner = nodes.flatMap(({ attribute }) => attribute.flatMap(({ g }) => g?.node ?? []))
+  return new Set([...nodes, ...inner].flatMap(({ input }) => input))
+}
+
+/** The constants that the new nodes share: int64 of shape [1], and a true for the loops. */
+function constants(form: AttentionForm, used: ReadonlySet<string>): Initializer[] {
+  const values = {
+    [ZERO]: 0,
+    [ONE]: 1,
+    [TWO]: 2,
+    [MINUS_ONE]: -1,
+    [MINUS_TWO]: -2,
+    [MINUS_THREE]: -3,
+    [END]: Number.MAX_SAFE_INTEGER,
+    [SLICE]: typeof form === 'number' ? form : 1,
+  }
+  const numbers = Object.entries(values).map(([name, value]) => ({
+    tensor: { name, dims: [1], dataType: DataType.INT64, int64Data: [value] },
+  }))
+  const condition = { tensor: { name: TRUE, dims: [], dataType: DataType.BOOL, int32Data: [1] } }
+  return [...numbers, condition].filter(({ tensor }) => used.has(tensor.name))
+}
