@@ -139,6 +139,8 @@ describe.skipIf(missing)('the page', () => {
     await page.getByText('Variation ·').waitFor()
     await said.first().getByRole('button', { name: 'Enlarge picture 1' }).click()
     await page.getByText('Upscale ·').waitFor()
+    const pressed = await page.locator('.asked .command').allTextContents()
+    expect(pressed).toEqual(['/imagine', '🔄', 'V1', 'U1'])
     expect(await pictures(said.nth(3)).locator('img').getAttribute('width')).toBe('128')
     await said.nth(1).getByRole('button', { name: 'Delete' }).click()
     await page.getByText('Re-roll ·').waitFor({ state: 'detached' })

@@ -9,6 +9,10 @@ export interface Message extends Omit<View, 'authorId' | 'preview' | 'pictures'>
   readonly mine: boolean
   /** When the job was made, in milliseconds since the epoch. */
   readonly time: number
+  /** What was typed or pressed: `/imagine`, `🔄`, `V2`, `U1`. */
+  readonly asked: string
+  /** The job whose button it was. */
+  readonly parent?: string
   /** What is being drawn, so that its room can be kept: pictures, and the sides of one in pixels. */
   readonly count: number
   readonly width: number
@@ -55,6 +59,8 @@ export function messageOfView(job: Job, view: View, visitor: string): Message {
     ...rest,
     mine,
     time: job.createdAt,
+    asked: askedOf(job),
+    ...(job.parent && { parent: job.parent.job }),
     count: request.numImagesPerPrompt,
     width: request.width * request.upscale,
     height: request.height * request.upscale,
@@ -62,4 +68,9 @@ export function messageOfView(job: Job, view: View, visitor: string): Message {
     pictures: pictures.map((picture) => ({ ...picture, url: `/pictures/${job.id}/${picture.index}.png` })),
     actions: actions.filter(({ action }) => mine || (action !== 'cancel' && action !== 'delete')),
   }
+}
+
+function askedOf({ action, parent }: Job): string {
+  const picture = (parent?.index ?? 0) + 1
+  return { imagine: '/imagine', reroll: '🔄', vary: `V${picture}`, upscale: `U${picture}` }[action]
 }

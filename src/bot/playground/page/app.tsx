@@ -63,6 +63,7 @@ export function App({ chat }: { chat: Chat }) {
                 onPress={(id, name) => chat.press(id, name)}
                 onOpen={(index) => setLooking({ job: entry.key, index })}
                 onEdit={edit}
+                onShow={(job) => chat.send(`/show ${job}`)}
               />
             ) : (
               <Note key={entry.key} entry={entry} options={options} onDismiss={() => chat.dismiss(entry.key)} />

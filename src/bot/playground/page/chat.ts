@@ -31,6 +31,8 @@ export interface HelpEntry {
 export type Connection = 'starting' | 'live' | 'lost'
 
 const RECONNECT_MS = 1000
+/** How long the stream may take to tell of a new job. */
+const SILENCE_MS = 3000
 const MAX_FOLLOWED = 100
 
 export class Chat {
@@ -45,6 +47,8 @@ export class Chat {
   #order: string[] = knownJobs()
   readonly #messages = new Map<string, Message>()
   readonly #notes = new Map<string, NoteEntry | HelpEntry>()
+  /** Jobs that the stream told of. */
+  readonly #heard = new Set<string>()
   #source: EventSource | undefined
   #notesMade = 0
   /** Counts attempts to connect; only the newest one may go on. */
@@ -130,9 +134,10 @@ export class Chat {
     return true
   }
 
-  /** The stream may have told of it already, and more. */
+  /** The stream may have told of it already, and more. One that stays silent is no longer ours: it is opened again. */
   #add(message: Message): void {
     if (!this.#messages.has(message.job)) this.#receive(message)
+    setTimeout(() => this.#heard.has(message.job) || this.#connect(), SILENCE_MS)
   }
 
   #look(message: Message): void {
@@ -187,8 +192,14 @@ export class Chat {
     this.#source = source
     const on = <Name extends keyof Events>(name: Name, listener: (data: Events[Name]) => void) =>
       source.addEventListener(name, (event) => listener(JSON.parse(event.data)))
-    on('job', (message) => this.#receive(message))
-    on('removed', ({ job }) => this.#forget(job))
+    on('job', (message) => {
+      this.#heard.add(message.job)
+      this.#receive(message)
+    })
+    on('removed', ({ job }) => {
+      this.#heard.add(job)
+      this.#forget(job)
+    })
     source.addEventListener('open', () => this.#become('live'))
     source.addEventListener('error', () => {
       source.close()

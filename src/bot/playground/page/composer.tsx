@@ -19,11 +19,11 @@ interface ComposerProps {
 export function Composer({ field, line, options, jobs, onLine, onSend }: ComposerProps) {
   const [caret, setCaret] = useState(0)
   const [active, setActive] = useState(0)
-  /** The line for which the list was closed, by Escape or because it came from the history. */
-  const [closedFor, setClosedFor] = useState<string>()
+  /** The line for which the list is open: one that was typed, not one that came from the history or was given back. */
+  const [openFor, setOpenFor] = useState<string>()
   /** How many lines back in the history; 0 is what is being typed. */
   const [back, setBack] = useState(0)
-  const completion = line === closedFor ? undefined : complete(line, Math.min(caret, line.length), options, jobs)
+  const completion = line === openFor ? complete(line, Math.min(caret, line.length), options, jobs) : undefined
   const choices = completion?.choices ?? []
   const chosen = choices[Math.min(active, choices.length - 1)]
 
@@ -42,7 +42,9 @@ export function Composer({ field, line, options, jobs, onLine, onSend }: Compose
   const accept = (choice: Choice) => {
     const { from, to } = completion!
     const rest = line.slice(to).replace(/^ /u, choice.insert.endsWith(' ') ? '' : ' ')
-    write(line.slice(0, from) + choice.insert + rest, from + choice.insert.length)
+    const text = line.slice(0, from) + choice.insert + rest
+    setOpenFor(text)
+    write(text, from + choice.insert.length)
   }
 
   const send = () => {
@@ -58,7 +60,7 @@ export function Composer({ field, line, options, jobs, onLine, onSend }: Compose
     if (to < 0 || to > lines.length) return
     const text = to === 0 ? '' : lines[lines.length - to]!
     setBack(to)
-    setClosedFor(text)
+    setOpenFor(undefined)
     write(text)
   }
 
@@ -74,7 +76,7 @@ export function Composer({ field, line, options, jobs, onLine, onSend }: Compose
           : browsing && (() => recall(back + 1)),
       Tab: chosen && !event.shiftKey && (() => accept(chosen)),
       Enter: !event.shiftKey && (chosen ? () => accept(chosen) : send),
-      Escape: completion && (() => setClosedFor(line)),
+      Escape: completion && (() => setOpenFor(undefined)),
     }
     const act = keys[event.key]
     if (!act) return
@@ -85,7 +87,7 @@ export function Composer({ field, line, options, jobs, onLine, onSend }: Compose
   const onInput = ({ currentTarget }: { currentTarget: HTMLTextAreaElement }) => {
     setBack(0)
     setActive(0)
-    setClosedFor(undefined)
+    setOpenFor(currentTarget.value)
     setCaret(currentTarget.selectionStart)
     onLine(currentTarget.value)
   }
@@ -126,8 +128,7 @@ export function Composer({ field, line, options, jobs, onLine, onSend }: Compose
           onKeyDown={onKeyDown}
           onKeyUp={noteCaret}
           onClick={noteCaret}
-          onBlur={() => setClosedFor(line)}
-          onFocus={() => setClosedFor(undefined)}
+          onBlur={() => setOpenFor(undefined)}
         />
         <button type="submit" class="send" aria-label="Send" title="Send" disabled={line.trim() === ''}>
           <SendIcon />

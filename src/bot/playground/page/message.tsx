@@ -14,16 +14,29 @@ export interface MessageProps {
   readonly onPress: (id: string, line: string) => Promise<unknown>
   readonly onOpen: (index: number) => void
   readonly onEdit: (line: string) => void
+  readonly onShow: (job: string) => void
 }
 
-export function MessageItem({ message, shown, onPress, onOpen, onEdit }: MessageProps) {
+export function MessageItem({ message, shown, onPress, onOpen, onEdit, onShow }: MessageProps) {
   const [marked, setMarked] = useState<number>()
-  const { job, state, authorName, prompt, negativePrompt, status, time } = message
+  const { job, state, authorName, prompt, negativePrompt, status, time, asked, parent } = message
   return (
     <li id={`job-${job}`} class={`message message-${state}${shown ? ' message-shown' : ''}`}>
       <p class="asked">
         <Avatar name={authorName} />
-        <b>{authorName}</b> used <span class="command">/imagine</span>
+        <b>{authorName}</b>
+        {parent === undefined ? (
+          <>
+            used <span class="command">{asked}</span>
+          </>
+        ) : (
+          <>
+            pressed <span class="command">{asked}</span> under
+            <button type="button" class="more" onClick={() => onShow(parent)}>
+              an earlier job
+            </button>
+          </>
+        )}
       </p>
       <div class="face">
         <Sprout />
@@ -68,7 +81,7 @@ function Prompt({ text }: { text: string }) {
   const folded = text.length > LONG && !open
   return (
     <>
-      <p class={`prompt${folded ? ' prompt-folded' : ''}`} dir="auto">
+      <p class={`prompt${text.length > LONG ? ' prompt-long' : ''}${folded ? ' prompt-folded' : ''}`} dir="auto">
         {text}
       </p>
       {folded && (

@@ -39,13 +39,9 @@ export function Pictures({ message, marked, onOpen }: PicturesProps) {
 
 function Grid({ message, children }: { message: Message; children: preact.ComponentChildren }) {
   const { width, height, count } = message
-  const columns = count === 1 ? 1 : count === 3 ? 3 : 2
-  const style = {
-    gridTemplateColumns: `repeat(${columns}, minmax(0, ${shownWidth(width, height, count)}px))`,
-    '--shape': `${width} / ${height}`,
-  }
+  const style = { '--width': `${shownWidth(width, height, count)}px`, '--shape': `${width} / ${height}` }
   return (
-    <div class={`pictures${isSmall(message) ? ' pictures-small' : ''}`} style={style}>
+    <div class={`pictures pictures-${count}${isSmall(message) ? ' pictures-small' : ''}`} style={style}>
       {children}
     </div>
   )
@@ -82,6 +78,7 @@ export function isSmall({ width, height }: { width: number; height: number }): b
 /** In CSS pixels: a whole number of times for small pictures, and about a third of the column for large ones. */
 function shownWidth(width: number, height: number, count: number): number {
   const side = Math.max(width, height)
-  if (isSmall({ width, height })) return width * Math.max(2, Math.floor((count === 1 ? 288 : 224) / side))
+  const room = count > 1 ? 224 : side > 96 ? 400 : 288
+  if (isSmall({ width, height })) return width * Math.max(2, Math.floor(room / side))
   return Math.round((width * (count === 1 ? 448 : 288)) / side)
 }
