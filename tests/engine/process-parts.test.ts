@@ -82,6 +82,8 @@ describe('modelHash', () => {
     expect(await modelHash(folder)).toBe('e814e4e36a')
     await writeFile(join(folder, 'unet/config.json'), '{}')
     await writeFile(join(folder, 'unet/model.safetensors'), 'torch')
+    await mkdir(join(folder, '.git'))
+    await writeFile(join(folder, '.git/HEAD'), 'ref')
     expect(await modelHash(folder)).toBe('e814e4e36a')
     await writeFile(join(folder, 'unet/model.onnx_data'), 'other')
     expect(await modelHash(folder)).not.toBe('e814e4e36a')

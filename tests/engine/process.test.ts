@@ -175,7 +175,7 @@ describe('an engine that ends', () => {
     const asked = engine.generateImages({ ...request, numInferenceSteps: 100 })
     const waiting = engine.generateImages(request)
     const stopped = engine.stop()
-    await expect(asked).rejects.toMatchObject({ code: 'crashed' })
+    await expect(asked).rejects.toMatchObject({ code: 'crashed', message: expect.stringContaining('stopped') })
     await expect(waiting).rejects.toMatchObject({ code: 'crashed' })
     await stopped
     expect(() => process.kill(pid!, 0)).toThrow(/ESRCH/)
@@ -219,7 +219,7 @@ describe('an engine that crashes again and again', () => {
     givenUp.abort(new Error('no longer wanted'))
     await expect(cancelled).rejects.toThrow('no longer wanted')
     await engine.stop()
-    await expect(waiting).rejects.toThrow('The engine was stopped.')
+    await expect(waiting).rejects.toThrow('The engine was stopped')
   })
 })
 

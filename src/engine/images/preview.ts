@@ -26,7 +26,7 @@ export async function encodePreview(
   }
   const scale = Math.min(vaeScaleFactor, MAX_SIDE / Math.max(grid.width, grid.height))
   return sharp(data, { raw: { ...grid, channels: 3 } })
-    .resize(Math.round(grid.width * scale), Math.round(grid.height * scale), { fit: 'fill' })
+    .resize(Math.round(grid.width * scale), Math.round(grid.height * scale), { fit: 'fill', kernel: 'mitchell' })
     .png({ compressionLevel: 6 })
     .toBuffer()
 }

@@ -108,28 +108,34 @@ export class Child {
 
   #end(how: string): string {
     this.#ending = how
-    const error = new EngineError('crashed', `The engine ended in the middle of its work (${how}); ${adviceOn(how)}.`)
+    const error = this.#wasKilled ? stopped() : crashed(how)
     this.#loading.reject(error)
     for (const { reject } of this.#requests.values()) reject(error)
     return how
   }
 }
 
-function adviceOn(how: string): string {
-  return how === 'SIGKILL'
-    ? 'if nobody killed it, memory ran out: draw smaller, or use a smaller model'
-    : 'try again, and report it if it happens again'
+export function stopped(): EngineError {
+  return new EngineError('crashed', 'The engine was stopped; start it again.')
+}
+
+function crashed(how: string): EngineError {
+  const advice =
+    how === 'SIGKILL'
+      ? 'if nobody killed it, memory ran out: draw smaller, or use a smaller model'
+      : 'try again, and report it if it happens again'
+  return new EngineError('crashed', `The engine ended in the middle of its work (${how}); ${advice}.`)
 }
 
 function engineError({ code, message }: ReportedError): EngineError {
   return new EngineError(code, message)
 }
 
-/** The engine opens model files from anywhere, so it is not given the bot's secrets; only the hub's token is its own. */
+/** The engine opens model files from anywhere, so it is not given the bot's secrets; only the hub's are its own. */
 const SECRET = /TOKEN|SECRET|PASSWORD|REDIS_URL/i
 
 function environment(): NodeJS.ProcessEnv {
-  const kept = Object.entries(process.env).filter(([name]) => name === 'HF_TOKEN' || !SECRET.test(name))
+  const kept = Object.entries(process.env).filter(([name]) => name.startsWith('HF_') || !SECRET.test(name))
   return {
     ...Object.fromEntries(kept),
     // Without it glibc keeps what a large picture took: 250 MB in place of 86 MB after a session was released.

@@ -2,8 +2,7 @@
 
 import { setTimeout as delay } from 'node:timers/promises'
 import PQueue from 'p-queue'
-import { EngineError } from '../errors.ts'
-import { Child } from './child.ts'
+import { Child, stopped } from './child.ts'
 import type { Engine, EngineImage, GenerateOptions, ImagesRequest, Model } from './engine.ts'
 import type { LoadOptions } from './protocol.ts'
 
@@ -69,7 +68,7 @@ export class EngineHost implements Engine {
   }
 
   async stop(): Promise<void> {
-    this.#stop.abort(new EngineError('crashed', 'The engine was stopped.'))
+    this.#stop.abort(stopped())
     await this.#child.kill()
     await this.#queue.onIdle()
   }
@@ -98,7 +97,9 @@ export class EngineHost implements Engine {
     this.#stop.signal.throwIfAborted()
     if (!this.#child.isRunning) {
       const stop = AbortSignal.any([this.#stop.signal, ...(signal ? [signal] : [])])
-      await delay(this.#pause, undefined, { signal: stop }).catch(() => stop.throwIfAborted())
+      await delay(this.#pause, undefined, { signal: stop }).catch(() => {})
+      // Also where the pause was over just before: a process started now would have nobody to end it.
+      stop.throwIfAborted()
       this.#child = this.#watch(new Child(this.#options, this.#log))
     }
     const child = this.#child

@@ -1,7 +1,7 @@
 /** A model in the engine's process: its pipeline, and what the bot must know of it. */
 
 import { existsSync } from 'node:fs'
-import { basename, resolve } from 'node:path'
+import { basename, dirname, resolve } from 'node:path'
 import { colourPatches, fitLatentRgb, knownLatentRgb, type LatentRgb } from '../images/latent-rgb.ts'
 import type { Device } from '../models/device.ts'
 import type { AutoencoderKL } from '../models/vae.ts'
@@ -39,7 +39,8 @@ export async function loadModel(options: LoadOptions, onNotice: (message: string
     pipeline,
     facts: {
       name: existsSync(model) ? basename(resolve(model)) : model,
-      hash: await modelHash(model, { cacheDir }),
+      // A hub's model lies wherever the cache put it; its parts know.
+      hash: await modelHash(dirname(dirname(components.vae.decoder.path)), { cacheDir }),
       scheduler: String(pipeline.scheduler.config._class_name),
       numInferenceSteps: modelInfo.numInferenceSteps,
       guidanceScale: modelInfo.guidanceScale,

@@ -39,7 +39,8 @@ export async function modelHash(folder: string, options: ModelHashOptions = {}):
 }
 
 async function weightFiles(folder: string): Promise<WeightFile[]> {
-  const parts = (await readdir(folder)).sort()
+  // `.git`, `.cache`, and what is made from a model's files beside them, are not its weights.
+  const parts = (await readdir(folder)).filter((part) => !part.startsWith('.')).sort()
   const files = await Promise.all(
     parts.map(async (part) => {
       const names = await readdir(join(folder, part)).catch(() => [])
