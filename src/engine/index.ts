@@ -3,7 +3,7 @@
 export { EngineError, type EngineErrorCode } from './errors.ts'
 export type { ImageInput, RawImage } from './images/image-processor.ts'
 export type { Device } from './models/device.ts'
-export type { Dtype } from './models/pipeline-folder.ts'
+export type { Dtype } from './models/graph-choice.ts'
 export type { UNetInput } from './models/unet.ts'
 export type { CallbackOnStepEnd, GenerateArguments, OutputType } from './pipelines/arguments.ts'
 export type { Components, LoadOptions } from './pipelines/components.ts'

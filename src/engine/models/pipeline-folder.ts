@@ -4,15 +4,13 @@ import { existsSync, readdirSync, statSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { EngineError } from '../errors.ts'
+import { chooseGraph, type Dtype } from './graph-choice.ts'
 import type { GraphFile } from './onnx-runtime-model.ts'
-
-/** 'auto' takes half precision where the device is a GPU and the folder has it, else the file without a mark. */
-export type Dtype = 'auto' | 'fp32' | 'fp16'
 
 /** A JSON object whose keys are looked up and checked where they are used. */
 export type Config = Readonly<Record<string, unknown>>
 
-const HOW_TO_EXPORT =
+export const HOW_TO_EXPORT =
   'export it with `pip install optimum-onnx[onnxruntime] && optimum-cli export onnx --model NAME FOLDER`'
 
 export class PipelineFolder {
@@ -46,6 +44,11 @@ export class PipelineFolder {
     return this.#graphs(part).length > 0
   }
 
+  /** Whether the part has a file of that precision, by the files' names. */
+  hasGraph(part: string, dtype: Dtype): boolean {
+    return chooseGraph(this.#graphs(part), dtype, false) !== undefined
+  }
+
   join(...names: string[]): string {
     return join(this.path, ...names)
   }
@@ -57,20 +60,15 @@ export class PipelineFolder {
 
   /**
    * @param onGpu Whether 'auto' should prefer half precision.
-   * @throws EngineError 'model' when the part has no graph, or the UNet none of the wanted dtype.
+   * @throws EngineError 'model' when the part has no graph, or none of the wanted dtype.
    */
   graph(part: string, dtype: Dtype, onGpu: boolean): GraphFile {
     const names = this.#graphs(part)
-    const half = names.find(isHalf)
-    const full = names.find((name) => name === 'model.onnx') ?? names.find((name) => !isHalf(name))
-    if (dtype === 'fp16' && !half && part === 'unet' && names[0] !== 'model.onnx')
-      throw wrongDtype(this.path, names, dtype)
-    if (dtype === 'fp32' && !full) throw wrongDtype(join(this.path, part), names, dtype)
-    const wantsHalf = dtype === 'fp16' || (dtype === 'auto' && onGpu)
-    const name = (wantsHalf ? (half ?? full) : (full ?? half)) ?? names[0]
-    if (name === undefined) throw missingGraph(this.path, part)
-    const path = this.join(part, name)
-    return name === half && full ? { part, path, fp32Path: this.join(part, full) } : { part, path }
+    if (names.length === 0) throw missingGraph(this.path, part)
+    const choice = chooseGraph(names, dtype, onGpu)
+    if (!choice) throw wrongDtype(join(this.path, part), names, dtype)
+    const path = this.join(part, choice.name)
+    return choice.fp32Name === undefined ? { part, path } : { part, path, fp32Path: this.join(part, choice.fp32Name) }
   }
 
   #graphs(part: string): string[] {
@@ -82,14 +80,9 @@ export class PipelineFolder {
   }
 }
 
-/** `model_fp16.onnx`, `model.fp16.onnx`. */
-function isHalf(name: string): boolean {
-  return /(?:fp|float)16/i.test(name)
-}
-
 function missingGraph(path: string, part: string): EngineError {
   const torch = [part, 'unet'].some((name) => hasTorchWeights(join(path, name)))
-  const why = torch ? 'its weights are PyTorch’s' : `${part}/model.onnx is missing`
+  const why = torch ? "its weights are PyTorch's" : `${part}/model.onnx is missing`
   const what = torch ? HOW_TO_EXPORT : `download the model again, or ${HOW_TO_EXPORT}`
   return new EngineError('model', `${path} holds no ONNX graph of the ${part} (${why}): ${what}.`)
 }

@@ -3,8 +3,9 @@
 import type { InferenceSession } from 'onnxruntime-node'
 import { EngineError } from '../errors.ts'
 import { candidates, type Device, requireDevice, unavailable } from '../models/device.ts'
+import type { Dtype } from '../models/graph-choice.ts'
 import { OnnxRuntimeModel } from '../models/onnx-runtime-model.ts'
-import type { Config, Dtype, PipelineFolder } from '../models/pipeline-folder.ts'
+import type { Config, PipelineFolder } from '../models/pipeline-folder.ts'
 import { StableDiffusionSafetyChecker } from '../models/safety-checker.ts'
 import { CLIPTextModel } from '../models/text-encoder.ts'
 import { UNet2DConditionModel } from '../models/unet.ts'
@@ -104,12 +105,13 @@ async function openOnDevice(
   options: LoadOptions,
   listeners: LoadListeners,
 ): Promise<OnnxRuntimeModel> {
-  const { device = 'auto' } = options
+  const { device = 'auto', dtype } = options
+  const openUnet = async (on: Device) => checkDtype(await openPart(folder, 'unet', on, options, listeners), dtype)
   if (device !== 'auto') {
     const wanted = requireDevice(device)
     const why = unavailable(wanted)
     if (why) throw new EngineError('device', `The device '${wanted}' cannot be used: ${why}; or use device 'cpu'.`)
-    return openPart(folder, 'unet', wanted, options, listeners)
+    return openUnet(wanted)
   }
   for (const candidate of candidates()) {
     const why = unavailable(candidate)
@@ -118,13 +120,29 @@ async function openOnDevice(
       continue
     }
     try {
-      return await openPart(folder, 'unet', candidate, options, listeners)
+      return await openUnet(candidate)
     } catch (error) {
       if (candidate === 'cpu' || !(error instanceof EngineError) || error.code !== 'device') throw error
       listeners.onNotice(`Not using ${candidate}: ${error.message}`)
     }
   }
   throw new EngineError('device', "No device works here; use device 'cpu'.")
+}
+
+/** Whether 'auto' prefers half precision, as far as that can be known before a session is open. */
+export function prefersHalf({ device = 'auto' }: LoadOptions): boolean {
+  return (device === 'auto' ? candidates().find((candidate) => !unavailable(candidate)) : device) !== 'cpu'
+}
+
+/** A file without a mark may be of either precision: only the open graph tells. */
+async function checkDtype(model: OnnxRuntimeModel, dtype: Dtype = 'auto'): Promise<OnnxRuntimeModel> {
+  if (dtype === 'auto' || model.isHalf === (dtype === 'fp16')) return model
+  await model.release()
+  const is = model.isHalf ? 'fp16' : 'fp32'
+  throw new EngineError(
+    'model',
+    `${model.path} is ${is}, not ${dtype}; use dtype 'auto', or a model that has ${dtype} files.`,
+  )
 }
 
 function openPart(
@@ -135,7 +153,9 @@ function openPart(
   { onPart, onNotice }: LoadListeners,
 ): Promise<OnnxRuntimeModel> {
   onPart(part)
-  const file = folder.graph(part, dtype, device !== 'cpu')
+  // The precision is the UNet's to have; parts that were exported in another one go along.
+  const wanted = part === 'unet' || folder.hasGraph(part, dtype) ? dtype : 'auto'
+  const file = folder.graph(part, wanted, device !== 'cpu')
   return OnnxRuntimeModel.load(file, { device, onNotice, ...(sessionOptions && { sessionOptions }) })
 }
 

@@ -1,15 +1,17 @@
 /** diffusers' `StableDiffusionPipeline`, for every family: open a model, ask for images, all at once or step by step. */
 
+import { existsSync } from 'node:fs'
 import { EngineError } from '../errors.ts'
 import { loadImages, preprocessImages, preprocessMasks } from '../images/image-processor.ts'
 import type { Bitmap } from '../images/resample.ts'
 import { type Device, requireDevice, unavailable } from '../models/device.ts'
+import { downloadPipeline, isRepositoryName } from '../models/hub.ts'
 import { PipelineFolder } from '../models/pipeline-folder.ts'
 import { Generator } from '../random/generator.ts'
 import type { Scheduler } from '../schedulers/scheduler.ts'
 import type { Tensor } from '../tensor.ts'
 import { checkArguments, type GenerateArguments, type OutputType, promptLists, wrong } from './arguments.ts'
-import { type Components, type LoadOptions, loadComponents, modelsOf } from './components.ts'
+import { type Components, type LoadOptions, loadComponents, modelsOf, prefersHalf } from './components.ts'
 import { type Conditioning, guidanceScaleEmbedding, repeatRow, textRows, zerosLike } from './conditioning.ts'
 import { defaultsOf, mendsScheduler, type Task } from './family.ts'
 import { type Inpainting, imageLatents, inpaintLatents, noiseLatents } from './initial-latents.ts'
@@ -27,6 +29,8 @@ export type LoadProgress =
   | { readonly status: 'notice'; readonly message: string }
 
 export interface FromPretrainedOptions extends LoadOptions {
+  /** Of a hub repository: branch, tag or commit. Default 'main'. */
+  readonly revision?: string | undefined
   /** Told what happens; notices go to Node's warnings where this is absent. */
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined
 }
@@ -46,7 +50,7 @@ export class StableDiffusionPipeline {
 
   /**
    * Opens a model.
-   * @param model A folder in Stable Diffusion's ONNX layout.
+   * @param model A folder in Stable Diffusion's ONNX layout, or a repository of the Hugging Face hub: 'org/name'.
    * @throws EngineError 'model' for what is no pipeline or is damaged, 'device' when the device cannot run it.
    */
   static async fromPretrained<Pipeline extends StableDiffusionPipeline>(
@@ -57,7 +61,7 @@ export class StableDiffusionPipeline {
     options: FromPretrainedOptions = {},
   ): Promise<Pipeline> {
     const tell = options.onProgress ?? warnOfNotices
-    const folder = await PipelineFolder.open(model)
+    const folder = await PipelineFolder.open(existsSync(model) ? model : await fetchModel(model, options, tell))
     const components = await loadComponents(folder, options, {
       onPart: (part) => tell({ status: 'load', part }),
       onNotice: (message) => tell({ status: 'notice', message }),
@@ -398,6 +402,22 @@ async function inOrder<From, To>(items: readonly From[], run: (item: From) => Pr
   const results: To[] = []
   for (const item of items) results.push(await run(item))
   return results
+}
+
+async function fetchModel(
+  model: string,
+  options: FromPretrainedOptions,
+  tell: (progress: LoadProgress) => void,
+): Promise<string> {
+  if (!isRepositoryName(model))
+    throw new EngineError('model', `There is no folder ${model}; check the path, or give a hub repository as org/name.`)
+  return downloadPipeline(model, {
+    revision: options.revision,
+    dtype: options.dtype ?? 'auto',
+    onGpu: prefersHalf(options),
+    onProgress: (file, loaded, total) => tell({ status: 'download', file, loaded, total }),
+    onNotice: (message) => tell({ status: 'notice', message }),
+  })
 }
 
 function warnOfNotices(progress: LoadProgress): void {

@@ -1,0 +1,173 @@
+/** Models from the Hugging Face hub, into its own cache and under its own settings; the only file here that reads the environment. */
+
+import { existsSync, readFileSync } from 'node:fs'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { homedir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { getHFHubCachePath, getRepoFolderName, HubApiError, listFiles, modelInfo } from '@huggingface/hub'
+import { EngineError } from '../errors.ts'
+import type { Dtype } from './graph-choice.ts'
+import { cacheFile, type RemoteFile, type Repository, snapshotPath } from './hub-cache.ts'
+import { hasGraphs, neededFiles } from './hub-files.ts'
+import { HOW_TO_EXPORT } from './pipeline-folder.ts'
+
+export interface DownloadOptions {
+  /** Branch, tag or commit. Default 'main'. */
+  readonly revision?: string | undefined
+  readonly dtype: Dtype
+  /** Whether 'auto' prefers half precision. */
+  readonly onGpu: boolean
+  /** Bytes of a file that is being fetched. */
+  readonly onProgress: (file: string, loaded: number, total: number) => void
+  readonly onNotice: (message: string) => void
+}
+
+/** `name` or `org/name`, in the hub's characters. */
+export function isRepositoryName(model: string): boolean {
+  return /^[A-Za-z0-9][\w.-]*(?:\/[A-Za-z0-9][\w.-]*)?$/.test(model) && !model.includes('..') && !model.includes('--')
+}
+
+/**
+ * Brings the files that a pipeline needs onto this machine, those that are not there yet.
+ *
+ * Settings are Hugging Face's: `HF_ENDPOINT`, `HF_TOKEN` (or the token that its command line keeps), `HF_HUB_CACHE`, `HF_HOME`,
+ * `HF_HUB_OFFLINE`. Without a connection, what the cache holds of that revision is used.
+ *
+ * @returns The snapshot's folder.
+ * @throws EngineError 'model' when there is no such repository, no ONNX in it, or no way to it.
+ */
+export async function downloadPipeline(name: string, options: DownloadOptions): Promise<string> {
+  const { revision = 'main' } = options
+  if (!/^\w[\w./-]*$/.test(revision) || revision.includes('..'))
+    throw new EngineError(
+      'argument',
+      `\`revision\` has to be a branch, a tag or a commit but is ${revision.slice(0, 80)}.`,
+    )
+  const folder = join(getHFHubCachePath(), getRepoFolderName({ type: 'model', name }))
+  const { hubUrl, accessToken } = access()
+  if (isOffline()) return cached(folder, name, revision, 'HF_HUB_OFFLINE is set')
+  try {
+    const commit = await commitOf(name, revision, hubUrl, accessToken)
+    const repository = { name, revision: commit, folder, hubUrl, accessToken }
+    await fetchAll(repository, options)
+    await writeRef(folder, revision, commit)
+    return snapshotPath(repository, '')
+  } catch (error) {
+    if (!isConnectionError(error)) throw hubError(error, name, revision, hubUrl)
+    const path = await cached(folder, name, revision, `${hubUrl} cannot be reached`, error)
+    options.onNotice(`${hubUrl} cannot be reached; using the copy of ${name} in the cache.`)
+    return path
+  }
+}
+
+async function fetchAll(repository: Repository, { dtype, onGpu, onProgress }: DownloadOptions): Promise<void> {
+  const files = await remoteFiles(repository)
+  if (!hasGraphs(files)) throw withoutGraphs(repository.name, files)
+  for (const file of neededFiles(files, dtype, onGpu))
+    await cacheFile(repository, file, (loaded) => onProgress(file.path, loaded, file.size))
+}
+
+async function remoteFiles({ name, revision, hubUrl, accessToken }: Repository): Promise<RemoteFile[]> {
+  const files: RemoteFile[] = []
+  const listing = listFiles({
+    repo: { type: 'model', name },
+    recursive: true,
+    revision,
+    hubUrl,
+    ...(accessToken !== undefined && { accessToken }),
+  })
+  for await (const { type, path, size, oid, lfs } of listing) {
+    if (type !== 'file' || path.split('/').includes('..') || path.startsWith('/')) continue
+    const sha256 = lfs?.oid.replace(/^sha256:/, '')
+    const etag = sha256 ?? oid
+    if (etag === undefined || !/^[0-9a-f]{40,64}$/.test(etag)) continue
+    files.push({ path, size: lfs?.size ?? size, etag, ...(sha256 !== undefined && { sha256 }) })
+  }
+  return files
+}
+
+async function commitOf(
+  name: string,
+  revision: string,
+  hubUrl: string,
+  accessToken: string | undefined,
+): Promise<string> {
+  const { sha } = await modelInfo({
+    name,
+    revision,
+    hubUrl,
+    additionalFields: ['sha'],
+    ...(accessToken !== undefined && { accessToken }),
+  })
+  if (!/^[0-9a-f]{40}$/.test(sha)) throw new Error(`the hub gave no commit for ${name} at ${revision}`)
+  return sha
+}
+
+async function writeRef(folder: string, revision: string, commit: string): Promise<void> {
+  if (revision === commit) return
+  const path = join(folder, 'refs', revision)
+  await mkdir(dirname(path), { recursive: true })
+  await writeFile(path, commit)
+}
+
+async function cached(folder: string, name: string, revision: string, why: string, cause?: unknown): Promise<string> {
+  const ref = join(folder, 'refs', revision)
+  const commit = existsSync(ref) ? (await readFile(ref, 'utf8')).trim() : revision
+  const path = snapshotPath({ folder, revision: commit }, '')
+  if (existsSync(join(path, 'model_index.json'))) return path
+  throw new EngineError(
+    'model',
+    `${name} is not in the cache and ${why}; connect once, or give the folder of a model that is on this machine.`,
+    { cause },
+  )
+}
+
+function access(): { hubUrl: string; accessToken: string | undefined } {
+  const hubUrl = (process.env.HF_ENDPOINT || 'https://huggingface.co').replace(/\/+$/, '')
+  return { hubUrl, accessToken: process.env.HF_TOKEN?.trim() || storedToken() }
+}
+
+/** Where Hugging Face's command line keeps a login. */
+function storedToken(): string | undefined {
+  const path =
+    process.env.HF_TOKEN_PATH || join(process.env.HF_HOME || join(homedir(), '.cache', 'huggingface'), 'token')
+  const token = existsSync(path) ? readFileSync(path, 'utf8').trim() : ''
+  return token.startsWith('hf_') ? token : undefined
+}
+
+function isOffline(): boolean {
+  return /^(?:1|true|yes|on)$/i.test(process.env.HF_HUB_OFFLINE ?? '')
+}
+
+/** `fetch` rejects with a TypeError when there is no connection; a hub in trouble answers with 5xx. */
+function isConnectionError(error: unknown): boolean {
+  if (error instanceof HubApiError) return error.statusCode >= 500
+  return error instanceof TypeError && /fetch failed|terminated/.test(error.message)
+}
+
+function hubError(error: unknown, name: string, revision: string, hubUrl: string): EngineError {
+  if (error instanceof EngineError) return error
+  const options = { cause: error }
+  if (error instanceof HubApiError && [401, 403].includes(error.statusCode))
+    return new EngineError(
+      'model',
+      `${hubUrl} does not give ${name} to us: check the name, accept its licence on its page, and set HF_TOKEN to a token of yours.`,
+      options,
+    )
+  if (error instanceof HubApiError && error.statusCode === 404)
+    return new EngineError(
+      'model',
+      `There is no folder ${name} here, and no model ${name} with the revision ${revision} on ${hubUrl}; check both.`,
+      options,
+    )
+  const why = error instanceof Error ? error.message : String(error)
+  return new EngineError('model', `${name} could not be fetched from ${hubUrl} (${why}); try again.`, options)
+}
+
+function withoutGraphs(name: string, files: readonly { readonly path: string }[]): EngineError {
+  const isPipeline = files.some(({ path }) => path === 'model_index.json')
+  const what = isPipeline
+    ? `give a revision that has them (often 'onnx'), or ${HOW_TO_EXPORT.replace('NAME', name)} and give that folder`
+    : 'give the name of a Stable Diffusion pipeline that was exported to ONNX'
+  return new EngineError('model', `${name} holds no ONNX files of a pipeline: ${what}.`)
+}

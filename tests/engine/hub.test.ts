@@ -1,0 +1,144 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { EngineError, Generator, type LoadProgress, StableDiffusionPipeline } from '../../src/engine/index.ts'
+import { neededFiles } from '../../src/engine/models/hub-files.ts'
+import { type FakeHub, startFakeHub } from './fake-hub.ts'
+import { temporaryFolder, tinyPipeline } from './tiny-pipeline.ts'
+
+const NAME = 'seedling/tiny-sd1'
+
+describe('fromPretrained on a hub', () => {
+  let hub: FakeHub
+  let cache: string
+  let progress: LoadProgress[]
+  const open = (options = {}) =>
+    StableDiffusionPipeline.fromPretrained(NAME, { device: 'cpu', onProgress: (one) => progress.push(one), ...options })
+  const repository = () => join(cache, 'models--seedling--tiny-sd1')
+
+  beforeEach(async () => {
+    const folder = tinyPipeline('tiny-sd1')
+    writeFileSync(join(folder, 'unet', 'diffusion_pytorch_model.safetensors'), 'PyTorch’s weights, of no use here')
+    writeFileSync(join(folder, 'README.md'), '# A model card')
+    hub = await startFakeHub(NAME, folder)
+    cache = temporaryFolder()
+    progress = []
+    vi.stubEnv('HF_ENDPOINT', hub.url)
+    vi.stubEnv('HF_HUB_CACHE', cache)
+    vi.stubEnv('HF_TOKEN', 'hf_secret')
+  })
+
+  afterEach(async () => {
+    vi.unstubAllEnvs()
+    await hub.close()
+  })
+
+  it('fetches what a pipeline needs into the standard cache, once, and tells how far it is', async () => {
+    const pipe = await open()
+    const { images } = await pipe.generate({ prompt: 'a cat', numInferenceSteps: 1, generator: new Generator(1) })
+    expect(images).toHaveLength(1)
+
+    const snapshot = join(repository(), 'snapshots', hub.commit)
+    expect(readFileSync(join(repository(), 'refs', 'main'), 'utf8')).toBe(hub.commit)
+    expect(existsSync(join(snapshot, 'unet', 'model.onnx'))).toBe(true)
+    expect(readlinkSync(join(snapshot, 'unet', 'model.onnx'))).toMatch(/^\.\.\/\.\.\/\.\.\/blobs\/[0-9a-f]{64}$/)
+    expect(existsSync(join(snapshot, 'unet', 'diffusion_pytorch_model.safetensors'))).toBe(false)
+    expect(existsSync(join(snapshot, 'README.md'))).toBe(false)
+    const unet = progress.filter((one) => one.status === 'download' && one.file === 'unet/model.onnx')
+    expect(unet.at(-1)).toMatchObject({ loaded: 1273568, total: 1273568 })
+    expect(hub.requests.every(({ authorization }) => authorization === 'Bearer hf_secret')).toBe(true)
+
+    hub.requests.length = 0
+    await open()
+    expect(hub.requests.filter(({ path }) => path.includes('/resolve/'))).toEqual([])
+  })
+
+  it('takes up a broken download where it broke off', async () => {
+    hub.breakOnce('text_encoder/model.onnx', 1_000_000)
+    await open()
+    const ranges = hub.requests.filter(({ path }) => path.endsWith('text_encoder/model.onnx')).map(({ range }) => range)
+    const resumed = ranges.find((range) => range !== undefined && range !== 'bytes=0-0')
+    expect(Number(/^bytes=(\d+)-3247878$/.exec(resumed!)?.[1])).toBeGreaterThan(0)
+  })
+
+  it('keeps no file whose checksum is wrong', async () => {
+    hub.damage('vae_decoder/model.onnx')
+    await expect(open()).rejects.toThrow(/vae_decoder\/model\.onnx of seedling\/tiny-sd1 arrived damaged/)
+    expect(readdirSync(join(repository(), 'blobs')).filter((name) => name.endsWith('.incomplete'))).toEqual([])
+    expect(existsSync(join(repository(), 'snapshots', hub.commit, 'vae_decoder', 'model.onnx'))).toBe(false)
+  })
+
+  it('uses the cache when the hub is away, and says so', async () => {
+    await open()
+    await hub.close()
+    await open()
+    expect(progress).toContainEqual({
+      status: 'notice',
+      message: expect.stringMatching(/cannot be reached; using the copy/),
+    })
+    vi.stubEnv('HF_HUB_OFFLINE', '1')
+    await expect(open({ revision: 'onnx' })).rejects.toThrow(/not in the cache and HF_HUB_OFFLINE is set/)
+  })
+
+  it('names a revision that is not there, and refuses one that leaves the cache', async () => {
+    await expect(open({ revision: 'absent' })).rejects.toThrow(/no model seedling\/tiny-sd1 with the revision absent/)
+    await expect(open({ revision: 'a/../../b' })).rejects.toThrow(/`revision` has to be a branch/)
+  })
+})
+
+describe('a repository without ONNX', () => {
+  it('says how to export one', async () => {
+    const folder = temporaryFolder()
+    mkdirSync(join(folder, 'unet'))
+    writeFileSync(join(folder, 'model_index.json'), '{}')
+    writeFileSync(join(folder, 'unet', 'diffusion_pytorch_model.safetensors'), '')
+    const hub = await startFakeHub('org/torch', folder)
+    vi.stubEnv('HF_ENDPOINT', hub.url)
+    vi.stubEnv('HF_HUB_CACHE', temporaryFolder())
+    const error = await StableDiffusionPipeline.fromPretrained('org/torch', { device: 'cpu' }).catch(
+      (one: unknown) => one,
+    )
+    vi.unstubAllEnvs()
+    await hub.close()
+    expect(error).toBeInstanceOf(EngineError)
+    expect(error).toMatchObject({
+      code: 'model',
+      message: expect.stringMatching(/optimum-cli export onnx --model org\/torch/),
+    })
+    await expect(StableDiffusionPipeline.fromPretrained(folder, { device: 'cpu' })).rejects.toThrow(
+      /optimum-cli export onnx/,
+    )
+  })
+})
+
+describe('neededFiles', () => {
+  const paths = (...names: string[]) => names.map((path) => ({ path }))
+  const needed = (files: { path: string }[], onGpu: boolean) =>
+    neededFiles(files, 'auto', onGpu).map(({ path }) => path)
+
+  it('takes one precision of a part, with its weights, whatever they are called', () => {
+    const files = paths(
+      'unet/model.onnx',
+      'unet/model.onnx_data',
+      'unet/model.onnx_data_1',
+      'unet/model_fp16.onnx',
+      'unet/model_fp16.onnx_data',
+      'unet/config.json',
+      'unet/diffusion_pytorch_model.bin',
+      'text_encoder/model.onnx',
+      'text_encoder/weights.pb',
+      'text_encoder/onnx__MatMul_1234',
+      'text_encoder/deep/model.onnx',
+    )
+    expect(needed(files, false)).toEqual([
+      'unet/config.json',
+      'unet/model.onnx',
+      'unet/model.onnx_data',
+      'unet/model.onnx_data_1',
+      'text_encoder/model.onnx',
+      'text_encoder/weights.pb',
+      'text_encoder/onnx__MatMul_1234',
+    ])
+    expect(needed(files, true).slice(1, 3)).toEqual(['unet/model_fp16.onnx', 'unet/model_fp16.onnx_data'])
+  })
+})
