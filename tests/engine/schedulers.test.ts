@@ -180,6 +180,9 @@ describe('what a scheduler refuses', () => {
     ['a prediction_type that PNDM lacks', () => new PNDMScheduler({ prediction_type: 'sample' }), /"epsilon"/],
     ['an unknown timestep_spacing', () => new EulerDiscreteScheduler({ timestep_spacing: 'even' }), /"trailing"/],
     ['a key of another type', () => new DDIMScheduler({ beta_start: 'small' }), /beta_start.*number/],
+    ['a list that is none', () => new UniPCMultistepScheduler({ disable_corrector: {} }), /disable_corrector.*list/],
+    ['a schedule without betas', () => new DDIMScheduler({ trained_betas: [] }), /betas/],
+    ['flow matching', () => new UniPCMultistepScheduler({ use_flow_sigmas: true }), /flow/],
     ['betas that are no numbers', () => new DDIMScheduler({ trained_betas: ['a'] }), /betas/],
     ['an endless schedule', () => new DDIMScheduler({ num_train_timesteps: 1e12 }), /num_train_timesteps/],
     [

@@ -25,7 +25,7 @@ const MAX_TRAIN_TIMESTEPS = 100_000
 export function alphasCumprod(settings: BetaSettings): Float32Array {
   const betas = trainingBetas(settings)
   const products = cumulativeProduct(settings.rescale_betas_zero_snr ? rescaleZeroTerminalSnr(betas) : betas)
-  if (products.some((value) => !(value >= 0 && value <= 1)))
+  if (products.length === 0 || products.some((value) => !(value >= 0 && value <= 1)))
     throw new EngineError('argument', `${settings._class_name}: the betas must be numbers from 0 to 1.`)
   return products
 }

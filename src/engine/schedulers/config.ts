@@ -20,10 +20,10 @@ export function completeConfig<Defaults extends SchedulerConfig>(
   )
   for (const [key, value] of Object.entries(own)) {
     const fallback = defaults[key]
-    if (fallback != null && typeof value !== typeof fallback)
+    if (fallback != null && kind(value) !== kind(fallback))
       throw new EngineError(
         'argument',
-        `${className}: ${key} is ${JSON.stringify(value)} but must be a ${typeof fallback}.`,
+        `${className}: ${key} is ${JSON.stringify(value)} but must be a ${kind(fallback)}.`,
       )
   }
   return Object.freeze({
@@ -43,6 +43,10 @@ export function settingsOf<Defaults extends SchedulerConfig>(
 ): Settings<Defaults> {
   const known = Object.keys(defaults).map((key) => [key, config[key]])
   return { ...Object.fromEntries(known), _class_name: config._class_name }
+}
+
+function kind(value: unknown): string {
+  return Array.isArray(value) ? 'list' : typeof value
 }
 
 /** @throws EngineError 'argument' that names the allowed values, unless the value for `key` is one of them. */

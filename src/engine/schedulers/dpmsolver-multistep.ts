@@ -22,6 +22,7 @@ const DEFAULTS = {
   lower_order_final: true,
   euler_at_final: false,
   ...SIGMA_DEFAULTS,
+  use_lu_lambdas: false,
   final_sigmas_type: 'zero',
   lambda_min_clipped: Number.NEGATIVE_INFINITY,
   timestep_spacing: 'linspace',

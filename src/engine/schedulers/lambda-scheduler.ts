@@ -26,13 +26,14 @@ import { weightedSum } from './weighted-sum.ts'
 export const LAMBDA_DEFAULTS = {
   solver_order: 2,
   prediction_type: 'epsilon',
+  use_flow_sigmas: false,
 }
 
 type LambdaDefaults = SchedulerConfig &
   typeof BETA_DEFAULTS &
   typeof SIGMA_DEFAULTS &
   typeof THRESHOLD_DEFAULTS &
-  typeof LAMBDA_DEFAULTS & { rescale_betas_zero_snr?: boolean }
+  typeof LAMBDA_DEFAULTS & { rescale_betas_zero_snr?: boolean; use_lu_lambdas?: boolean }
 
 /** One noise level: the weights of image and noise in the sample, and half the log signal-to-noise ratio. */
 export interface NoiseLevel {
@@ -64,6 +65,11 @@ export abstract class LambdaScheduler<Defaults extends LambdaDefaults> {
     if (this.settings.rescale_betas_zero_snr) products[products.length - 1] = 2 ** -24
     this.trainingSigmas = trainingSigmas(products)
     this.#rule = sigmaRule(this.settings)
+    if (this.settings.use_flow_sigmas)
+      throw new EngineError(
+        'argument',
+        `${className}: use_flow_sigmas is for flow matching models, which are not supported.`,
+      )
     if (![1, 2, 3].includes(this.settings.solver_order))
       throw new EngineError(
         'argument',
@@ -112,7 +118,7 @@ export abstract class LambdaScheduler<Defaults extends LambdaDefaults> {
   protected schedule(
     spaced: readonly number[],
     custom?: readonly number[],
-    roundKarras = true,
+    mayRound = true,
   ): { timesteps: number[]; sigmas: number[]; spread: boolean } {
     const timesteps = [...(custom ?? spaced)]
     if (!this.#rule) return { timesteps, sigmas: timesteps.map((t) => sigmaAt(t, this.trainingSigmas)), spread: false }
@@ -123,8 +129,9 @@ export abstract class LambdaScheduler<Defaults extends LambdaDefaults> {
       )
     const max = this.trainingSigmas.at(-1)!
     const sigmas = spreadSigmas(this.#rule, this.config, max, this.trainingSigmas[0]!, timesteps.length)
-    // diffusers rounds the timesteps of Karras' rule and cuts the others'.
-    const whole = this.settings.use_karras_sigmas && roundKarras ? roundHalfToEven : Math.trunc
+    // diffusers rounds the timesteps of these rules and cuts the others'.
+    const rounds = this.settings.use_karras_sigmas || this.settings.use_lu_lambdas
+    const whole = rounds && mayRound ? roundHalfToEven : Math.trunc
     return { timesteps: sigmas.map((sigma) => whole(timestepOf(sigma, this.trainingSigmas))), sigmas, spread: true }
   }
 

@@ -57,16 +57,19 @@ export type SigmaRule = (max: number, min: number, count: number) => number[]
  *
  * @throws EngineError 'argument' when they ask for more than one.
  */
-export function sigmaRule(settings: Settings<typeof SIGMA_DEFAULTS>): SigmaRule | undefined {
+export function sigmaRule(
+  settings: Settings<typeof SIGMA_DEFAULTS> & { use_lu_lambdas?: boolean },
+): SigmaRule | undefined {
   const rules = [
     settings.use_karras_sigmas && karrasSigmas,
     settings.use_exponential_sigmas && exponentialSigmas,
+    settings.use_lu_lambdas && luSigmas,
     settings.use_beta_sigmas && betaSigmas,
-  ].filter((rule) => rule !== false)
+  ].filter((rule) => typeof rule === 'function')
   if (rules.length > 1)
     throw new EngineError(
       'argument',
-      `${settings._class_name}: only one of use_karras_sigmas, use_exponential_sigmas and use_beta_sigmas can be true.`,
+      `${settings._class_name}: only one of use_karras_sigmas, use_exponential_sigmas, use_beta_sigmas and use_lu_lambdas can be true.`,
     )
   return rules[0]
 }
@@ -95,6 +98,13 @@ function karrasSigmas(max: number, min: number, count: number): number[] {
 function exponentialSigmas(max: number, min: number, count: number): number[] {
   const step = count === 1 ? 0 : (Math.log(min) - Math.log(max)) / (count - 1)
   return Array.from({ length: count }, (_, i) => Math.exp(Math.log(max) + i * step))
+}
+
+/** Even steps in λ, as Lu et al. (2022) take them: in log σ too, but between ends that count as float32. */
+function luSigmas(max: number, min: number, count: number): number[] {
+  const first = Math.fround(Math.log(max))
+  const last = Math.fround(Math.log(min))
+  return ramp(count, (u) => Math.exp(first + u * (last - first)))
 }
 
 /** Lee et al., "Beta sampling is all you need" (2024), with the α = β = 0.6 of diffusers. */

@@ -1,0 +1,17 @@
+/** Every scheduler, by diffusers' class name. */
+
+export * from './ddim.ts'
+export * from './ddpm.ts'
+export * from './deis-multistep.ts'
+export * from './dpmsolver-multistep.ts'
+export * from './dpmsolver-singlestep.ts'
+export * from './euler-ancestral-discrete.ts'
+export * from './euler-discrete.ts'
+export * from './heun-discrete.ts'
+export * from './kdpm2-ancestral-discrete.ts'
+export * from './kdpm2-discrete.ts'
+export * from './lcm.ts'
+export * from './lms-discrete.ts'
+export * from './pndm.ts'
+export * from './tcd.ts'
+export * from './unipc-multistep.ts'
