@@ -11,7 +11,7 @@ import type { View } from './view.ts'
 export interface Platform {
   /** As in `Place.platform`. */
   readonly name: string
-  /** Milliseconds between two edits that only show progress. */
+  /** Milliseconds between two edits of a channel's messages that only show progress. */
   readonly editIntervalMs: number
   /**
    * Connects, and resolves when members can be served.

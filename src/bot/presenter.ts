@@ -2,8 +2,9 @@
 
 import { EventEmitter, once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
-import { isFinished, type Job } from '../job/job.ts'
+import { isFinished, type Job, type JobState } from '../job/job.ts'
 import type { JobQueue } from '../queue/queue.ts'
+import { Pace } from './pace.ts'
 import { type Log, PlaceGoneError, type Platform } from './platform.ts'
 import { type View, viewOf } from './view.ts'
 
@@ -14,6 +15,13 @@ interface Message {
   stale: boolean
   post: ((view: View) => Promise<string>) | undefined
   drawing: Promise<void>
+  /** The job's state as last heard of. */
+  state: JobState
+  /** Ends its wait for a turn; while it is drawn there is none. */
+  waiting: AbortController | undefined
+  /** Emits `stale` when it becomes so. */
+  readonly events: EventEmitter
+  readonly stopping: AbortController
 }
 
 export class Presenter {
@@ -21,11 +29,8 @@ export class Presenter {
   readonly #log: Log
   readonly #platforms = new Map<string, Platform>()
   readonly #messages = new Map<string, Message>()
-  /** Emits a job's id when its message became stale. */
-  readonly #stale = new EventEmitter()
-  /** Emits a job's id when nothing more will happen to it. */
-  readonly #finished = new EventEmitter()
-  readonly #stopping = new AbortController()
+  readonly #pace = new Pace()
+  #stopped = false
 
   constructor(queue: JobQueue, log: Log) {
     this.#queue = queue
@@ -58,35 +63,58 @@ export class Presenter {
 
   /** Ends after the draws under way; what was not drawn is drawn after the next start. */
   async stop(): Promise<void> {
-    this.#stopping.abort()
-    await Promise.all([...this.#messages.values()].map(({ drawing }) => drawing))
+    this.#stopped = true
+    const messages = [...this.#messages.values()]
+    for (const { stopping, waiting } of messages) {
+      stopping.abort()
+      waiting?.abort()
+    }
+    await Promise.all(messages.map(({ drawing }) => drawing))
   }
 
   #changed(job: Job): void {
     const message = this.#messages.get(job.id)
     if (message) {
       message.stale = true
-      this.#stale.emit(job.id)
-      if (isFinished(job)) this.#finished.emit(job.id)
+      message.events.emit('stale')
+      if (job.state !== message.state) message.waiting?.abort()
+      message.state = job.state
     } else if (job.place.message !== undefined) this.#follow(job)
     // Otherwise it is new, and `present` will draw it as it then stands.
   }
 
   #follow(job: Job, { stale = true, post }: Partial<Pick<Message, 'stale' | 'post'>> = {}): void {
-    if (this.#messages.has(job.id) || this.#stopping.signal.aborted) return
+    if (this.#messages.has(job.id) || this.#stopped) return
     const platform = this.#platforms.get(job.place.platform)
     if (!platform) return
-    const message: Message = { stale, post, drawing: Promise.resolve() }
+    const message: Message = {
+      stale,
+      post,
+      drawing: Promise.resolve(),
+      state: job.state,
+      waiting: undefined,
+      events: new EventEmitter(),
+      stopping: new AbortController(),
+    }
     this.#messages.set(job.id, message)
     message.drawing = this.#keepTrue(job.id, message, platform)
   }
 
+  /** Draws whenever the message became stale, with growing pauses while the platform fails. */
   async #keepTrue(id: string, message: Message, platform: Platform): Promise<void> {
+    let [done, failures] = [false, 0]
     try {
-      do {
-        if (!message.stale) await once(this.#stale, id, { signal: this.#stopping.signal })
-        await this.#interval(id, platform)
-      } while (!(await this.#drawnForGood(id, message, platform)))
+      while (!done || message.stale) {
+        if (!message.stale) await once(message.events, 'stale', message.stopping)
+        try {
+          done = await this.#inTurn(id, message, platform)
+          failures = 0
+        } catch (error) {
+          if (this.#stopped || ++failures === MAX_ATTEMPTS) throw error
+          message.stale = true
+          await delay(Math.min(500 * 2 ** failures, 60_000), null, message.stopping)
+        }
+      }
     } catch (error) {
       this.#reportUnlessStopping(platform, id, error as Error)
     } finally {
@@ -94,52 +122,56 @@ export class Presenter {
     }
   }
 
-  /** A last view need not wait: progress is throttled, the answer is not. */
-  async #interval(id: string, { editIntervalMs }: Platform): Promise<void> {
-    const newest = await this.#queue.get(id)
-    if (!newest || isFinished(newest)) return
-    const waiting = new AbortController()
-    const signal = AbortSignal.any([waiting.signal, this.#stopping.signal])
-    await Promise.race([delay(editIntervalMs, undefined, { signal }), once(this.#finished, id, { signal })]).finally(
-      () => waiting.abort(),
-    )
-  }
-
-  /** Draws the newest view; true when nothing is left to draw. */
-  async #drawnForGood(id: string, message: Message, platform: Platform): Promise<boolean> {
-    message.stale = false
-    const job = await this.#drawNewest(id, message, platform)
-    if (job && !isFinished(job)) return false
-    if (!message.stale) await this.#queue.answered(id)
-    return !message.stale
-  }
-
-  /** Draws the job as it stands, again and again with growing pauses while the platform fails. */
-  async #drawNewest(id: string, message: Message, platform: Platform): Promise<Job | undefined> {
-    for (let attempt = 1; ; attempt++) {
+  /** Progress waits for a turn in its channel; an answer does not. True when nothing is left to draw. */
+  async #inTurn(id: string, message: Message, platform: Platform): Promise<boolean> {
+    for (;;) {
+      const waiting = new AbortController()
+      message.waiting = waiting
       const job = await this.#queue.get(id)
-      if (!job) return undefined
+      if (!job || isFinished(job)) return this.#drawNewest(id, message, platform)
+      const draw = () => {
+        message.waiting = undefined
+        return this.#drawNewest(id, message, platform)
+      }
       try {
-        await this.#draw(job, message, platform)
-        return job
+        return await this.#pace.inTurn(job, platform.editIntervalMs, waiting.signal, draw)
       } catch (error) {
-        if (error instanceof PlaceGoneError) return undefined
-        if (attempt === MAX_ATTEMPTS) throw error
-        await delay(Math.min(1000 * 2 ** attempt, 60_000), undefined, { signal: this.#stopping.signal })
+        // Otherwise its state changed, so it goes to another line, or to none.
+        if (!waiting.signal.aborted || this.#stopped) throw error
       }
     }
   }
 
-  async #draw(job: Job, message: Message, platform: Platform): Promise<void> {
-    if (job.deletedAt !== undefined) return platform.remove(job)
-    const view = viewOf(job, this.#queue.progress(job.id))
-    if (!message.post) return platform.edit(job, view)
-    await this.#queue.placed(job.id, await message.post(view))
+  /** Draws the job as it stands; true when nothing is left to draw. */
+  async #drawNewest(id: string, message: Message, platform: Platform): Promise<boolean> {
+    message.stale = false
+    const job = await this.#queue.get(id)
+    const shown = job !== undefined && (await this.#draw(job, message, platform))
+    if (shown && !isFinished(job)) return false
+    if (!message.stale) await this.#queue.answered(id)
+    return true
+  }
+
+  /** False when the place is gone. */
+  async #draw(job: Job, message: Message, platform: Platform): Promise<boolean> {
+    try {
+      if (job.deletedAt !== undefined) await platform.remove(job)
+      else if (message.post) await this.#post(job, message, message.post)
+      else await platform.edit(job, viewOf(job, this.#queue.progress(job.id)))
+      return true
+    } catch (error) {
+      if (error instanceof PlaceGoneError) return false
+      throw error
+    }
+  }
+
+  async #post(job: Job, message: Message, post: (view: View) => Promise<string>): Promise<void> {
+    await this.#queue.placed(job.id, await post(viewOf(job, this.#queue.progress(job.id))))
     message.post = undefined
   }
 
   #reportUnlessStopping(platform: Platform, id: string, error: Error): void {
-    if (this.#stopping.signal.aborted) return
+    if (this.#stopped) return
     this.#log(`${platform.name}: job ${id} could not be shown and will be after the next start: ${error.message}`)
   }
 }
