@@ -40,8 +40,9 @@ export function forecast(line: Line, { now, intervalMs, msOf }: ForecastOptions)
     const { waiting, starts, next } = behind.get(guild) ?? { waiting: [], starts: [], next: 0 }
     if (next >= waiting.length) return
     const freed = (starts.at(-line.jobsPerMinute) ?? Number.NEGATIVE_INFINITY) + intervalMs
-    limited.push({ guild, at: Math.max(earliest, freed) })
-    limited.sort((a, b) => a.at - b.at)
+    const at = Math.max(earliest, freed)
+    const later = limited.findLastIndex((other) => other.at <= at) + 1
+    limited.splice(later, 0, { guild, at })
   }
   const admitUntil = (until: number) => {
     while (limited.length > 0 && limited[0]!.at <= until) {

@@ -214,6 +214,14 @@ describe('Redis', () => {
     await expect(opening).rejects.toThrow(`Redis at 127.0.0.1:${port} refused the password: correct it in REDIS_URL.`)
   })
 
+  it('can be left while it is away', async () => {
+    const { server, port } = await redis()
+    const store = await openJobStore({ dataDir: '/nowhere', redisUrl: `redis://127.0.0.1:${port}` })
+    await server.close()
+    await expect(store.get('0123456789abcdef')).rejects.toMatchObject({ code: 'unreachable' })
+    await store.close()
+  })
+
   it('rejects a put while it is full or away, and goes on when it is back', async () => {
     const { server, port } = await redis()
     const store = await openJobStore({ dataDir: '/nowhere', redisUrl: `redis://127.0.0.1:${port}` })
