@@ -55,7 +55,7 @@ export class Commands {
    * @throws UserError `gone`, `forbidden`, `limit`, `option`
    */
   async act({ action, index, job: id }: ActionId, context: Context): Promise<Job> {
-    const job = await this.show(id)
+    const job = await this.find(id)
     switch (action) {
       case 'reroll':
         return this.#add('reroll', { ...job.request, seed: randomSeed(), variations: [], upscale: 1 }, context, job)
@@ -73,8 +73,16 @@ export class Commands {
     }
   }
 
+  /** The job, for whoever may see it: its author, and everybody in the guild where it was drawn. @throws UserError `gone` */
+  async show(id: string, { author, place }: Context): Promise<Job> {
+    const job = await this.find(id)
+    const isPresent = job.place.guild === place.guild || job.author.id === author.id
+    if (job.place.platform === place.platform && isPresent) return job
+    throw new UserError('gone', 'That job was drawn elsewhere; ask for it there.')
+  }
+
   /** The job as it stands. @throws UserError `gone` */
-  async show(id: string): Promise<Job> {
+  async find(id: string): Promise<Job> {
     const job = await this.#queue.get(id)
     if (!job || job.deletedAt) throw new UserError('gone', 'That job is no longer there; use /imagine to draw again.')
     return job

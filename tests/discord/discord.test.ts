@@ -154,6 +154,8 @@ describe('a member of a guild', () => {
     const shown = await bob.types('/show', { job: ` ${job} ` })
     await shown.until(({ attachments }) => attachments.length === 1)
     expect([shown.text, shown.buttons]).toEqual([message.text, message.buttons])
+    await bob.in(discord.newChannel('dm')).types('/show', { job })
+    expect(bob.told).toEqual(['That job was drawn elsewhere; ask for it there.'])
     await alice.clicks(shown, '🗑')
     await Promise.all([message, shown].map((gone) => gone.until(({ deleted }) => deleted)))
   })

@@ -86,7 +86,8 @@ export class Interactions {
         return this.#present(job, interaction, reply)
       }
       case 'show': {
-        const job = await commands.show(interaction.options.getString('job', true).trim())
+        const id = interaction.options.getString('job', true).trim()
+        const job = await commands.show(id, contextOf(interaction))
         await reply.show(await this.#messages.draw(viewOf(job, queue.progress(job.id)), interaction))
         return
       }

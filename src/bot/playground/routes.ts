@@ -74,7 +74,7 @@ export function routes({
     return next()
   })
 
-  app.get('/api/jobs/:job', async (c) => c.json(seenBy(await commands.show(c.req.param('job')), c.get('visitor'))))
+  app.get('/api/jobs/:job', async (c) => c.json(seenBy(await commands.find(c.req.param('job')), c.get('visitor'))))
 
   app.post('/api/imagine', async (c) => {
     const { text } = await bodyOf(c.req, z.object({ text: z.string() }))
