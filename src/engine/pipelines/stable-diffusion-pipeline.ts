@@ -327,10 +327,12 @@ export class StableDiffusionPipeline {
       return scheduler.timesteps
     }
     scheduler.setTimesteps(steps)
-    const first = Math.max(steps - Math.min(Math.trunc(steps * strength), steps), 0) * scheduler.order
+    const run = Math.min(Math.trunc(steps * strength), steps)
+    const first = (steps - run) * scheduler.order
     scheduler.setBeginIndex(first)
     const timesteps = scheduler.timesteps.slice(first)
-    if (timesteps.length === 0)
+    // PNDM has a timestep to spare, which diffusers' image-to-image takes and its inpainting does not.
+    if (timesteps.length === 0 || (task === 'inpaint' && run === 0))
       throw wrong('strength', `at least ${1 / steps} with ${steps} steps, so that one of them runs`, strength)
     return timesteps
   }
