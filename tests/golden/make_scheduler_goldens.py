@@ -69,6 +69,9 @@ def draw_case(rng, name):
             config[key] = value
     if config.get("algorithm_type") == "sde-dpmsolver":
         config["solver_order"] = min(config.get("solver_order", 2), 2)
+    if config.get("use_lu_lambdas"):
+        # The last step would be one of length zero but for rounding, and its noise the square root of that.
+        config.pop("final_sigmas_type", None)
     steps = rng.choice(STEPS)
     case = {"cls": name, "config": config, "steps": steps, "begin": rng.choice([0, 0, 0, rng.randrange(steps)])}
     if name in CUSTOM and rng.random() < 0.15 and "trained_betas" not in config:

@@ -60,10 +60,7 @@ export abstract class LambdaScheduler<Defaults extends LambdaDefaults> {
     const complete = completeConfig(className, defaults, config)
     this.config = complete
     this.settings = settingsOf(complete, defaults)
-    const products = alphasCumprod(this.settings)
-    // Close to zero terminal SNR without an infinite first sigma.
-    if (this.settings.rescale_betas_zero_snr) products[products.length - 1] = 2 ** -24
-    this.trainingSigmas = trainingSigmas(products)
+    this.trainingSigmas = trainingSigmas(alphasCumprod(this.settings))
     this.#rule = sigmaRule(this.settings)
     if (this.settings.use_flow_sigmas)
       throw new EngineError(

@@ -29,10 +29,7 @@ export abstract class SigmaScheduler<Defaults extends SigmaDefaults> {
     this.config = complete
     this.settings = settingsOf(complete, defaults)
     this.#spacing = requireOneOf(this.settings, 'timestep_spacing', TIMESTEP_SPACINGS)
-    const products = alphasCumprod(this.settings)
-    // Close to zero terminal SNR without an infinite first sigma.
-    if (this.settings.rescale_betas_zero_snr) products[products.length - 1] = 2 ** -24
-    this.trainingSigmas = trainingSigmas(products)
+    this.trainingSigmas = trainingSigmas(alphasCumprod(this.settings))
     this.sigmas = this.trainingSigmas
   }
 

@@ -13,9 +13,14 @@ export const SIGMA_DEFAULTS = {
 
 export const FINAL_SIGMAS_TYPES = ['zero', 'sigma_min'] as const
 
+/** Where ᾱ is 0, at zero terminal SNR: as in diffusers, the σ of ᾱ = 2⁻²⁴ instead of infinity. */
+const LARGEST_SIGMA = 4096
+
 /** σ for every training timestep, ascending, in float32. */
 export function trainingSigmas(alphasCumprod: Float32Array): Float32Array {
-  return alphasCumprod.map((product) => Math.sqrt(Math.fround(Math.fround(1 - product) / product)))
+  return alphasCumprod.map((product) =>
+    product === 0 ? LARGEST_SIGMA : Math.sqrt(Math.fround(Math.fround(1 - product) / product)),
+  )
 }
 
 /** σ at a fractional timestep, held constant past the ends; timesteps count as float32, as in diffusers. */
@@ -29,8 +34,10 @@ export function sigmaAt(timestep: number, sigmas: Float32Array): number {
 /** The fractional timestep of a noise level: linear in log σ between two training timesteps. */
 export function timestepOf(sigma: number, sigmas: Float32Array): number {
   const logSigma = Math.log(Math.max(sigma, 1e-10))
-  let low = 0
-  while (low < sigmas.length - 2 && logSigma >= Math.fround(Math.log(sigmas[low + 1]!))) low++
+  // From above, because close to zero terminal SNR the last training noise levels need not ascend.
+  let low = sigmas.length - 1
+  while (low > 0 && logSigma < Math.fround(Math.log(sigmas[low]!))) low--
+  low = Math.min(low, sigmas.length - 2)
   const logLow = Math.fround(Math.log(sigmas[low]!))
   const logHigh = Math.fround(Math.log(sigmas[low + 1]!))
   const w = Math.min(Math.max((logLow - logSigma) / (logLow - logHigh), 0), 1)
