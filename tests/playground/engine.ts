@@ -47,12 +47,9 @@ export class SquareEngine extends EventEmitter<{ call: [] }> implements Engine {
 /** The colour comes from the seed. */
 async function square(request: ImagesRequest, seed: number): Promise<EngineImage> {
   const [width, height] = [request.width * request.upscale, request.height * request.upscale]
-  return { png: await plain(width, height, seed), width, height, nsfw: false }
-}
-
-export function plain(width: number, height: number, seed: number): Promise<Buffer> {
   const background = { r: (seed * 53) % 256, g: (seed * 97) % 256, b: (seed * 193) % 256 }
-  return sharp({ create: { width, height, channels: 3, background } })
+  const png = await sharp({ create: { width, height, channels: 3, background } })
     .png()
     .toBuffer()
+  return { png, width, height, nsfw: false }
 }

@@ -242,6 +242,7 @@ describe('the door', () => {
 
   it('lets four pages of a visitor listen, and a fifth when one has left', async () => {
     const visitor = await arrive()
+    for (let heads = 0; heads < 5; heads++) await visitor.head('/api/events')
     const open = await Promise.all(Array.from({ length: 4 }, () => visitor.listen()))
     expect((await visitor.get('/api/events')).status).toBe(429)
     await open[0]![Symbol.asyncDispose]()

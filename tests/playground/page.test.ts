@@ -1,14 +1,35 @@
 /** The page as people use it, in a real browser. */
 
 import type { Browser, BrowserContextOptions, Locator, Page } from 'playwright-core'
+import sharp from 'sharp'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { launch, missing } from './browser.ts'
-import { plain } from './engine.ts'
 import { type House, openHouse } from './house.ts'
 
 if (missing) process.stderr.write(`\n${missing}\n\n`)
 
 const WAIT_MS = 15_000
+const COLOURS = [
+  [255, 0, 0],
+  [0, 255, 0],
+  [0, 0, 255],
+  [0, 0, 0],
+] as const
+
+/** A preview of one colour a picture, in two columns as the engine makes it. */
+function sheet(colours: typeof COLOURS): Promise<Buffer> {
+  return sharp(Buffer.from(colours.flat()), { raw: { width: 2, height: 2, channels: 3 } })
+    .resize(64, 64, { kernel: 'nearest' })
+    .png()
+    .toBuffer()
+}
+
+/** In the middle. */
+async function colourOf(png: Buffer): Promise<number[]> {
+  const { data, info } = await sharp(png).removeAlpha().raw().toBuffer({ resolveWithObject: true })
+  const middle = (Math.floor(info.height / 2) * info.width + Math.floor(info.width / 2)) * 3
+  return [...data.subarray(middle, middle + 3)]
+}
 
 describe.skipIf(missing)('the page', () => {
   let browser: Browser
@@ -97,22 +118,26 @@ describe.skipIf(missing)('the page', () => {
 
   it('shows a job from the line to its pictures, with previews, where the pictures will be', async () => {
     const page = await visit()
-    await say(page, 'a slowly growing tree --count 2')
+    await say(page, 'a slowly growing tree --count 3')
     const said = message(page, 'a slowly growing tree')
     const call = await house.engine.call('a slowly growing tree')
     const bar = said.getByRole('progressbar')
     await bar.waitFor()
-    call.step(10, 40, await plain(128, 64, 3))
+    call.step(10, 40, await sheet(COLOURS))
     await said.getByText('Drawing · 25 %').waitFor()
     expect(await bar.getAttribute('aria-valuenow')).toBe('25')
-    await said.locator('.coming-preview').nth(1).waitFor()
+    const tiles = said.locator('.coming-preview')
+    await tiles.nth(2).waitFor()
+    for (const [index, colour] of COLOURS.slice(0, 3).entries()) {
+      expect(await colourOf(await tiles.nth(index).screenshot()), `tile ${index}`).toEqual(colour)
+    }
     const { y: _, ...room } = (await said.locator('.pictures').boundingBox())!
     call.finish()
-    await pictures(said).nth(1).waitFor()
+    await pictures(said).nth(2).waitFor()
     expect(await said.locator('.pictures').boundingBox()).toMatchObject(room)
     expect(await bar.count()).toBe(0)
-    expect(await said.getByRole('group').textContent()).toBe('🔄V1V2U1U2🗑')
-    await page.getByRole('status').filter({ hasText: '2 pictures are ready: a slowly growing tree' }).waitFor()
+    expect(await said.getByRole('group').textContent()).toBe('🔄V1V2V3U1U2U3🗑')
+    await page.getByRole('status').filter({ hasText: '3 pictures are ready: a slowly growing tree' }).waitFor()
   })
 
   it('keeps a prompt text, whatever it says', async () => {

@@ -28,6 +28,10 @@ export class Visitor {
     return fetch(this.#address + path, { headers: { cookie: this.cookie, ...headers } })
   }
 
+  head(path: string): Promise<Response> {
+    return fetch(this.#address + path, { method: 'HEAD', headers: { cookie: this.cookie } })
+  }
+
   post(path: string, body: unknown, headers: Record<string, string> = {}): Promise<Response> {
     return fetch(this.#address + path, {
       method: 'POST',

@@ -17,7 +17,7 @@ export interface Message extends Omit<View, 'authorId' | 'preview' | 'pictures'>
   readonly count: number
   readonly width: number
   readonly height: number
-  /** What is coming, all pictures side by side, as a `data:` address. */
+  /** What is coming, all pictures in ⌈√count⌉ columns, as a `data:` address. */
   readonly preview?: string
   readonly pictures: readonly MessagePicture[]
 }

@@ -94,6 +94,8 @@ export function routes({
   })
 
   app.get('/api/events', async (c) => {
+    // A HEAD comes here too; nobody would ever read or end its stream.
+    if (c.req.method !== 'GET') return c.body(null, 405)
     const jobs = (c.req.query('jobs') ?? '')
       .split(',')
       .filter((id) => JOB_ID.test(id))

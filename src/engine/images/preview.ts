@@ -1,4 +1,4 @@
-/** What is coming, small: the images that the next steps aim at, side by side in one PNG. */
+/** What is coming, small: the images that the next steps aim at, n of them in ⌈√n⌉ columns of one PNG. */
 
 import sharp from 'sharp'
 import type { Tensor } from '../tensor.ts'
@@ -7,7 +7,7 @@ import { type LatentRgb, latentsToRgb } from './latent-rgb.ts'
 /** Longest side, in pixels. */
 const MAX_SIDE = 256
 
-/** `latents` are predicted originals `[1, c, h, w]`, all of one size; two columns from two images on. */
+/** `latents` are predicted originals `[1, c, h, w]`, all of one size. */
 export async function encodePreview(
   latents: readonly Tensor[],
   map: LatentRgb,

@@ -37,7 +37,7 @@ export interface EngineProgress {
   /** Over all images: `steps` is the number of model evaluations in all. */
   readonly step: number
   readonly steps: number
-  /** What the images look like so far, side by side, as a small PNG; sent at most twice a second. */
+  /** What the images look like so far, n of them in ⌈√n⌉ columns, as a small PNG; sent at most twice a second. */
   readonly preview?: Uint8Array
 }
 

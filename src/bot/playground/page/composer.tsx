@@ -51,6 +51,7 @@ export function Composer({ field, line, options, jobs, onLine, onSend }: Compose
     if (line.trim() === '') return
     rememberLine(line)
     setBack(0)
+    setOpenFor(undefined)
     write('')
     onSend(line)
   }

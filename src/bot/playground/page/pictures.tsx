@@ -58,12 +58,16 @@ function Finished({ picture, marked, onOpen }: { picture: MessagePicture; marked
   )
 }
 
-/** The preview shows all pictures side by side; each tile shows its part. */
+/** The preview shows all pictures in one; each tile shows its part. */
 function Coming({ message: { preview, count }, index }: { message: Message; index: number }) {
+  const columns = Math.ceil(Math.sqrt(count))
+  const rows = Math.ceil(count / columns)
+  const [column, row] = [index % columns, Math.floor(index / columns)]
   const style = preview && {
     backgroundImage: `url("${preview}")`,
-    backgroundSize: `${count * 100}% 100%`,
-    backgroundPosition: `${count === 1 ? 0 : (100 * index) / (count - 1)}% 0`,
+    backgroundSize: `${columns * 100}% ${rows * 100}%`,
+    // A background's position counts what of it does not fit: 0 % is the first column, 100 % the last.
+    backgroundPosition: `${(100 * column) / Math.max(1, columns - 1)}% ${(100 * row) / Math.max(1, rows - 1)}%`,
   }
   return <div class={`tile coming${preview ? ' coming-preview' : ''}`} style={style || {}} aria-hidden="true" />
 }
