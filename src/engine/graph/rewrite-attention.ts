@@ -1,9 +1,11 @@
 /** Gives a UNet's file with its attention in a cheaper form: same inputs, same outputs, less memory. */
 
-import { rename, stat, writeFile } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { existsSync, realpathSync } from 'node:fs'
+import { realpath, rename, stat, writeFile } from 'node:fs/promises'
+import { basename, dirname, join, relative } from 'node:path'
 import { EngineError } from '../errors.ts'
-import { readOnnx, writeOnnx } from './onnx-file.ts'
+import { type OnnxGraph, readOnnx, writeOnnx } from './onnx-file.ts'
+import type { TensorProto } from './onnx-schema.ts'
 import { type AttentionForm, writeAttention } from './write-attention.ts'
 
 /** Operators with the slices' sizes as inputs, and whole-number Min. */
@@ -11,37 +13,57 @@ const LEAST_OPSET = 13
 
 /**
  * Writes the rewritten graph beside the model, once, and gives its path. It points to the original's weights, wherever
- * they lie, so it is small; its name holds the original's size and time, so that it never outlives them.
- * @throws EngineError `model` where the file is broken, has no attention that is understood, or its folder is read-only
+ * they lie, so it is small; its name holds the original's size and time, so that it never outlives them, and begins with
+ * a dot, since it is no part of the model.
+ * @throws EngineError `model` where the file is broken, holds no attention, or its folder cannot be written to
  */
 export async function rewriteAttention(modelPath: string, form: AttentionForm): Promise<string> {
-  const { size, mtimeMs } = await stat(modelPath)
+  // The hub's cache keeps files behind links, and ONNX Runtime reads weights only from the real graph's folder.
+  const real = await realpath(modelPath)
+  const { size, mtimeMs } = await stat(real)
   const version = `${size.toString(36)}-${Math.round(mtimeMs).toString(36)}`
-  const path = join(dirname(modelPath), `${basename(modelPath, '.onnx')}.attention-${form}.${version}.onnx`)
-  if (await exists(path)) return path
-  const graph = readOnnx(modelPath)
-  const opset = graph.opsets.find(({ domain }) => !domain)?.version ?? 0
-  if (opset < LEAST_OPSET) {
-    throw new EngineError(
-      'model',
-      `${modelPath} uses opset ${opset}; export it again with opset ${LEAST_OPSET} or newer to slice its attention.`,
-    )
-  }
+  const path = join(dirname(real), `.${basename(real, '.onnx')}.attention-${form}.${version}.onnx`)
+  if (existsSync(path)) return path
+  const graph = readOnnx(real)
+  requireOpset(graph, modelPath)
   if (writeAttention(graph, form) === 0) {
     throw new EngineError(
       'model',
       `${modelPath} holds no attention that can be rewritten; use it without attention slicing.`,
     )
   }
-  const unfinished = `${path}.${process.pid}`
-  await writeFile(unfinished, writeOnnx(graph, basename(modelPath)))
-  await rename(unfinished, path)
+  for (const { tensor } of graph.initializers) relocate(tensor, dirname(modelPath), dirname(real))
+  await write(path, writeOnnx(graph, basename(real)))
   return path
 }
 
-async function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
+function requireOpset({ opsets }: OnnxGraph, modelPath: string): void {
+  const opset = opsets.find(({ domain }) => !domain)?.version ?? 0
+  if (opset >= LEAST_OPSET) return
+  throw new EngineError(
+    'model',
+    `${modelPath} uses opset ${opset}; export it again with opset ${LEAST_OPSET} or newer to rewrite its attention.`,
   )
+}
+
+function relocate({ externalData }: TensorProto, from: string, to: string): void {
+  const location = externalData?.find(({ key }) => key === 'location')
+  if (location) location.value = relative(to, realpathSync(join(from, location.value))).replaceAll('\\', '/')
+}
+
+/** Whole or not at all, since another process may be looking for it. */
+async function write(path: string, bytes: Uint8Array): Promise<void> {
+  const unfinished = `${path}.${process.pid}`
+  try {
+    await writeFile(unfinished, bytes)
+    await rename(unfinished, path)
+  } catch (error) {
+    throw new EngineError(
+      'model',
+      `Rewritten attention is kept beside the model, and ${dirname(path)} cannot be written to; make it writable.`,
+      {
+        cause: error,
+      },
+    )
+  }
 }

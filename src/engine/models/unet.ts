@@ -1,5 +1,7 @@
 /** The UNet that predicts a step's noise, whatever its export calls and types its inputs. */
 
+import { rewriteAttention } from '../graph/rewrite-attention.ts'
+import type { AttentionForm } from '../graph/write-attention.ts'
 import type { Tensor } from '../tensor.ts'
 import type { OnnxRuntimeModel } from './onnx-runtime-model.ts'
 import type { Config } from './pipeline-folder.ts'
@@ -32,11 +34,16 @@ export class UNet2DConditionModel {
   readonly sizeMultiple: number
   /** How many numbers `timeIds` has in a row. */
   readonly timeIdsLength: number
+  /** How attention is computed from the next step on; `original` is as the export has it. */
+  attention: AttentionForm | 'original' = 'original'
+  #runningAttention: AttentionForm | 'original' = 'original'
+  readonly #originalPath: string
   readonly #output: string
 
   /** @param defaultSampleSize The pipeline class's, where `unet/config.json` has none. */
   constructor(model: OnnxRuntimeModel, config: Config, defaultSampleSize: number) {
     this.model = model
+    this.#originalPath = model.path
     const { inputs } = model
     this.inChannels = fixed(inputs.get('sample')?.shape[1]) ?? (numberOf(config.in_channels) || 4)
     this.timeCondProjDim = inputs.has('timestep_cond')
@@ -55,8 +62,18 @@ export class UNet2DConditionModel {
     return shape?.length === 1 && typeof shape[0] === 'string'
   }
 
-  /** The prediction, `[rows, latentChannels, h, w]`. */
+  /** Makes `attention` hold now. @throws EngineError 'model' when the graph cannot be rewritten */
+  async applyAttention(): Promise<void> {
+    const form = this.attention
+    if (form === this.#runningAttention) return
+    const original = this.#originalPath
+    await this.model.replaceGraph(form === 'original' ? original : await rewriteAttention(original, form))
+    this.#runningAttention = form
+  }
+
+  /** The prediction, `[rows, latentChannels, h, w]`. @throws EngineError */
   async forward(input: UNetInput): Promise<Tensor> {
+    await this.applyAttention()
     const outputs = await this.model.run(
       {
         sample: input.sample,

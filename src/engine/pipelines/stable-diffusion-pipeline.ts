@@ -115,6 +115,34 @@ export class StableDiffusionPipeline {
     this.#components.promptEncoder.clear()
   }
 
+  /**
+   * Computes attention a few heads at a time from the next step on: less memory, a little slower, the same output.
+   * @param sliceSize 'max': one head at a time; 'auto': half of them; or so many.
+   * @throws EngineError 'argument'; where the graph cannot be rewritten, the next step throws EngineError 'model'.
+   */
+  enableAttentionSlicing(sliceSize: 'auto' | 'max' | number = 'auto'): void {
+    if (typeof sliceSize === 'number' && !(Number.isInteger(sliceSize) && sliceSize >= 1)) {
+      throw new EngineError(
+        'argument',
+        `The slice size is ${sliceSize}; it must be 'auto', 'max' or a whole number from 1.`,
+      )
+    }
+    this.#components.unet.attention = sliceSize === 'max' ? 1 : sliceSize
+  }
+
+  /** Computes attention in one step, with the whole score matrix, as the export has it. */
+  disableAttentionSlicing(): void {
+    this.#components.unet.attention = 'original'
+  }
+
+  /**
+   * Computes attention in one fused operator that never holds the whole score matrix, as diffusers does with xFormers;
+   * what a large UNet begins with where its device has the operator.
+   */
+  enableMemoryEfficientAttention(): void {
+    this.#components.unet.attention = 'fused'
+  }
+
   /** Decodes a batch image by image: less memory at the end. */
   enableVaeSlicing(): void {
     this.#components.vae.useSlicing = true

@@ -1,0 +1,64 @@
+/** Attention in its cheaper forms: the same output, on every family's UNet and wherever a model's files lie. */
+
+import { mkdir, readdir, rename, symlink } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { StableDiffusionPipeline } from '../../src/engine/index.ts'
+import type { Tensor } from '../../src/engine/tensor.ts'
+import { compare, tinyPipeline } from './tiny-pipeline.ts'
+
+async function draw(pipe: StableDiffusionPipeline): Promise<Tensor> {
+  const { images } = await pipe.generate({
+    prompt: 'a cat',
+    numInferenceSteps: 2,
+    height: 64,
+    width: 96,
+    outputType: 'latent',
+    latents: noise(8 * 12 * pipe.modelInfo.latentChannels, [1, pipe.modelInfo.latentChannels, 8, 12]),
+  })
+  return images
+}
+
+function noise(length: number, dims: number[]) {
+  return { data: Float32Array.from({ length }, (_, i) => Math.sin(i * 12.9898) * 1.5), dims }
+}
+
+describe.each(['tiny-sd1', 'tiny-sdxl'])('%s', (name) => {
+  it('gives the same output sliced and fused, and its own graph back', async () => {
+    const folder = tinyPipeline(name)
+    const pipe = await StableDiffusionPipeline.fromPretrained(folder, { device: 'cpu' })
+    const original = await draw(pipe)
+    for (const sliceSize of ['auto', 'max', 3] as const) {
+      pipe.enableAttentionSlicing(sliceSize)
+      expect(compare(await draw(pipe), original).difference).toBeLessThan(1e-5)
+    }
+    pipe.enableMemoryEfficientAttention()
+    const fused = await draw(pipe)
+    expect(compare(fused, original).difference).toBeLessThan(1e-4)
+    // Another kernel rounds otherwise: were it bit for bit the same, the graph would not have changed.
+    expect(compare(fused, original).difference).toBeGreaterThan(0)
+    pipe.disableAttentionSlicing()
+    expect(compare(await draw(pipe), original).difference).toBe(0)
+    const written = (await readdir(join(folder, 'unet'))).filter((file) => file.startsWith('.'))
+    expect(written).toHaveLength(4)
+  })
+})
+
+describe('enableAttentionSlicing', () => {
+  it('works where the hub’s cache keeps every file behind a link', async () => {
+    const folder = tinyPipeline('tiny-sd1')
+    const graph = join(folder, 'unet/model.onnx')
+    await mkdir(join(folder, 'blobs'))
+    await rename(graph, join(folder, 'blobs/0123'))
+    await symlink('../blobs/0123', graph)
+    const pipe = await StableDiffusionPipeline.fromPretrained(folder, { device: 'cpu' })
+    const original = await draw(pipe)
+    pipe.enableAttentionSlicing('max')
+    expect(compare(await draw(pipe), original).difference).toBeLessThan(1e-5)
+  })
+
+  it.each([0, -1, 1.5, Number.NaN])('refuses a slice size of %s', async (sliceSize) => {
+    const pipe = await StableDiffusionPipeline.fromPretrained(tinyPipeline('tiny-sd1'), { device: 'cpu' })
+    expect(() => pipe.enableAttentionSlicing(sliceSize)).toThrow(/it must be 'auto', 'max' or a whole number from 1/)
+  })
+})
