@@ -1,0 +1,146 @@
+/** The whole program from outside: real engine, real store, fake Discord and Slack, and everything that goes wrong. */
+
+import { once } from 'node:events'
+import { cp, truncate, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { startFakeDiscord } from './fakes/discord/index.ts'
+import { startFakeSlack } from './fakes/slack/index.ts'
+import { isRunning, startProgram, temporaryFolder } from './program.ts'
+
+const MODEL = fileURLToPath(new URL('../models/emoji', import.meta.url))
+
+async function openDiscord() {
+  const discord = await startFakeDiscord()
+  onTestFinished(async () => {
+    await discord.stop()
+    expect(discord.problems).toEqual([])
+  })
+  return { discord, settings: { DISCORD_TOKEN: discord.token, DISCORD_API_URL: discord.apiUrl } }
+}
+
+async function openSlack() {
+  const slack = await startFakeSlack()
+  onTestFinished(async () => {
+    await slack.stop()
+    expect(slack.violations).toEqual([])
+  })
+  const { botToken, appToken, apiUrl } = slack
+  return { slack, settings: { SLACK_BOT_TOKEN: botToken, SLACK_APP_TOKEN: appToken, SLACK_API_URL: apiUrl } }
+}
+
+describe('seedling start', () => {
+  it('needs nothing, says what is on and what is off, and leaves no process behind', async () => {
+    const program = await startProgram()
+    const response = await fetch(await program.address())
+    expect(await response.text()).toContain('<title>Seedling')
+    await program.says(/Discord +off: set DISCORD_TOKEN/)
+    const children = await program.children()
+    expect(children).toHaveLength(1)
+    expect(await program.kill('SIGTERM')).toBe(0)
+    expect(children.filter(isRunning)).toEqual([])
+  })
+
+  it('draws in Discord and in Slack at once', async () => {
+    const [{ discord, settings }, { slack, settings: more }] = [await openDiscord(), await openSlack()]
+    const program = await startProgram({ ...settings, ...more })
+    await program.says(/Slack +on/)
+    const message = await discord.member('alice').types('/imagine', { prompt: 'a red apple', seed: 1, steps: 4 })
+    await slack.person('bob').types('/imagine a red apple --seed 1 --steps 4')
+    await message.until(/Imagine · /)
+    const answer = await slack.nextMessage()
+    await answer.until(({ buttons }) => buttons.includes('V1'))
+    expect(answer.pictures[0]!.bytes).toEqual(message.attachments[0]!.data)
+    expect(program.output).not.toContain(discord.token)
+    expect(await program.kill('SIGINT')).toBe(0)
+  })
+
+  it('brings a job through kill -9: the same message gets the very picture that it would have got', async () => {
+    const { discord, settings } = await openDiscord()
+    const folder = await temporaryFolder()
+    const alice = discord.member('alice')
+    const first = await startProgram(settings, folder)
+    await first.says(/Discord +on/)
+    const running = await alice.types('/imagine', { prompt: 'a cat', seed: 5, steps: 60, count: 2 })
+    const waiting = await alice.types('/imagine', { prompt: 'a dog', seed: 6, steps: 4 })
+    await running.until(/Drawing · [1-9]/)
+    const [engine] = await first.children()
+    await first.kill('SIGKILL')
+
+    const second = await startProgram(settings, folder)
+    await second.says(/Discord +on/)
+    await running.until(/Imagine · /)
+    await waiting.until(/Imagine · /)
+    expect(isRunning(engine!)).toBe(false)
+    expect(discord.messages).toHaveLength(2)
+    const again = await alice.types('/imagine', { prompt: 'a cat', seed: 5, steps: 60, count: 2 })
+    await again.until(/Imagine · /)
+    expect(again.attachments.map(({ data }) => data)).toEqual(running.attachments.map(({ data }) => data))
+  })
+
+  it('starts a killed engine again, and the job in it', async () => {
+    const { discord, settings } = await openDiscord()
+    const program = await startProgram(settings)
+    await program.says(/Discord +on/)
+    const message = await discord.member('alice').types('/imagine', { prompt: 'a cat', seed: 5, steps: 40 })
+    await message.until(/Drawing · [1-9]/)
+    const [engine] = await program.children()
+    process.kill(engine!, 'SIGKILL')
+    await message.until(/Imagine · /)
+    expect(message.attachments).toHaveLength(1)
+    expect(await program.children()).not.toContain(engine)
+  })
+})
+
+describe('a start that cannot be', () => {
+  async function refusal(settings: Record<string, string>, folder?: string): Promise<string> {
+    const program = await startProgram(settings, folder)
+    expect(await program.exit()).toBe(1)
+    const [line, ...more] = program.lines.filter((said) => said.startsWith('Seedling cannot start'))
+    expect(more).toEqual([])
+    return line!
+  }
+
+  it('names the setting when the port is in use', async () => {
+    const server = createServer().listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    onTestFinished(() => void server.close())
+    const { port } = server.address() as AddressInfo
+    expect(await refusal({ PORT: String(port) })).toMatch(new RegExp(`${port}.*PORT`))
+  })
+
+  it('says which token was refused, and never repeats it', async () => {
+    const { settings } = await openDiscord()
+    const line = await refusal({ ...settings, DISCORD_TOKEN: 'not.the.token' })
+    expect(line).toContain('DISCORD_TOKEN')
+    expect(line).not.toContain('not.the.token')
+    const { slack, settings: more } = await openSlack()
+    expect(await refusal({ ...more, SLACK_BOT_TOKEN: 'xoxb-wrong' })).toContain('SLACK_BOT_TOKEN')
+    expect(slack.connections).toBe(0)
+  })
+
+  it('names what is wrong with a model folder', async () => {
+    expect(await refusal({ SEEDLING_MODEL: '/nowhere/at/all' })).toContain('/nowhere/at/all')
+    const folder = await temporaryFolder()
+    await cp(MODEL, join(folder, 'model'), { recursive: true })
+    await truncate(join(folder, 'model/unet/model.onnx'), 100_000)
+    expect(await refusal({ SEEDLING_MODEL: join(folder, 'model') })).toContain('unet/model.onnx')
+  })
+
+  it('names a data folder that cannot be written', async () => {
+    const folder = await temporaryFolder()
+    await writeFile(join(folder, 'file'), '')
+    expect(await refusal({ SEEDLING_DATA: join(folder, 'file', 'data') })).toContain(join(folder, 'file'))
+  })
+
+  it('reads .env, and reports all mistakes in it together', async () => {
+    const folder = await temporaryFolder()
+    await writeFile(join(folder, '.env'), 'SLACK_BOT_TOKEN=secret\nSEEDLING_PICTURE_DAYS=never\n')
+    const line = await refusal({}, folder)
+    expect(line).toMatch(/SLACK_BOT_TOKEN.*SEEDLING_PICTURE_DAYS|SEEDLING_PICTURE_DAYS.*SLACK_BOT_TOKEN/)
+    expect(line).not.toContain('secret')
+  })
+})
