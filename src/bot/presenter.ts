@@ -8,7 +8,9 @@ import { Pace } from './pace.ts'
 import { type Log, PlaceGoneError, type Platform } from './platform.ts'
 import { type View, viewOf } from './view.ts'
 
-const MAX_ATTEMPTS = 8
+/** About an hour and a half, since the pauses grow to a minute. */
+const MAX_ATTEMPTS = 100
+const STOP_TIMEOUT_MS = 3000
 
 /** A message being kept true; `stale` means that something changed since the view that is being drawn was made. */
 interface Message {
@@ -61,7 +63,7 @@ export class Presenter {
     this.#follow(job, { post: job.place.message === undefined ? (view) => platform.post(job, view) : undefined })
   }
 
-  /** Ends after the draws under way; what was not drawn is drawn after the next start. */
+  /** Ends after the draws under way, unless they hang; what was not drawn is drawn after the next start. */
   async stop(): Promise<void> {
     this.#stopped = true
     const messages = [...this.#messages.values()]
@@ -69,7 +71,8 @@ export class Presenter {
       stopping.abort()
       waiting?.abort()
     }
-    await Promise.all(messages.map(({ drawing }) => drawing))
+    const drawn = Promise.all(messages.map(({ drawing }) => drawing))
+    await Promise.race([drawn, delay(STOP_TIMEOUT_MS, null, { ref: false })])
   }
 
   #changed(job: Job): void {

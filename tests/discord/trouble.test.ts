@@ -238,11 +238,12 @@ describe('when Discord refuses', () => {
   })
 })
 
+const [LOST, BACK] = ['Discord: the connection is lost; trying again.', 'Discord: the connection is back.']
 const NOISE = { type: 'gaussian', mean: 128, sigma: 60 } as const
 
 describe('when the connection is lost', () => {
   it('answers what came in the meantime, and what comes twice once', async () => {
-    const { discord, engine } = await startBot()
+    const { discord, engine, log } = await startBot()
     const alice = discord.member('alice')
     await alice.types('/imagine', { prompt: 'one' })
     discord.repeatLastEvent()
@@ -251,6 +252,7 @@ describe('when the connection is lost', () => {
     expect(discord.messages.map(({ text }) => text.split('\n')[0])).toEqual(['one', 'two'])
     ;(await engine.call(1)).finish()
     expect((await engine.call(2)).request.prompt).toBe('two')
+    await expect.poll(() => log.slice(1)).toEqual([LOST, BACK])
   })
 })
 

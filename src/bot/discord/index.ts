@@ -35,6 +35,7 @@ const PERMISSIONS = [
   PermissionFlagsBits.AttachFiles,
 ]
 const MAX_PAUSE_MS = 60_000
+const STOP_TIMEOUT_MS = 3000
 
 export function createDiscord(settings: DiscordSettings, rooms: Rooms): Platform {
   return new Discord(settings, rooms)
@@ -50,6 +51,7 @@ class Discord implements Platform {
   readonly #messages: Messages
   readonly #interactions: Interactions
   readonly #stopping = new AbortController()
+  #isLost = false
 
   constructor({ token, apiUrl }: DiscordSettings, rooms: Rooms) {
     this.#token = token
@@ -59,19 +61,28 @@ class Discord implements Platform {
       rest: { api: apiUrl.replace(/\/+$/, '') },
       // Nothing here needs to know a guild before its members are served.
       waitGuildTimeout: 0,
-      makeCache: Options.cacheWithLimits({ ...Options.DefaultMakeCacheSettings, MessageManager: 0 }),
+      // Nor are messages or people looked up again; kept, they would pile up for as long as the bot runs.
+      makeCache: Options.cacheWithLimits({
+        ...Options.DefaultMakeCacheSettings,
+        MessageManager: 0,
+        UserManager: { maxSize: 0, keepOverLimit: ({ id, client }) => id === client.user.id },
+        GuildMemberManager: { maxSize: 0, keepOverLimit: ({ id, client }) => id === client.user.id },
+      }),
     })
+    // Messages can be edited before, and even without, a connection to the gateway.
+    this.#client.rest.setToken(token)
     this.#messages = new Messages(this.#client.rest, rooms.pictures)
     this.#interactions = new Interactions(this.#client.rest, this.#messages, rooms)
     this.#client.on(Events.InteractionCreate, (interaction) => this.#interactions.handle(interaction))
     this.#client.on(Events.Error, (error) => rooms.log(`Discord: ${error.message}`))
     this.#client.on(Events.ShardError, (error) => rooms.log(`Discord: the connection failed: ${error.message}`))
-    this.#client.on(Events.ShardResume, () => rooms.log('Discord: connected again.'))
+    this.#client.on(Events.ShardReconnecting, () => this.#connectionIs('lost; trying again', true))
+    this.#client.on(Events.ShardResume, () => this.#connectionIs('back', false))
+    this.#client.on(Events.ShardReady, () => this.#connectionIs('back', false))
   }
 
   async start(): Promise<void> {
     try {
-      this.#client.rest.setToken(this.#token)
       // The client gives up at the first failure; asked beforehand, Discord may be away for as long as it likes.
       await this.#patiently(() => this.#client.rest.get(Routes.gatewayBot()))
       await this.#register(await this.#connect())
@@ -83,7 +94,7 @@ class Discord implements Platform {
   async stop(): Promise<void> {
     this.#stopping.abort(new Error('Discord: stopped before it was reached.'))
     this.#client.removeAllListeners(Events.InteractionCreate)
-    await this.#interactions.settled()
+    await Promise.race([this.#interactions.settled(), delay(STOP_TIMEOUT_MS, undefined, { ref: false })])
     await this.#client.destroy()
   }
 
@@ -97,6 +108,12 @@ class Discord implements Platform {
 
   remove(job: Job): Promise<void> {
     return this.#messages.remove(job)
+  }
+
+  /** The client tries twice a second, and is quoted once. */
+  #connectionIs(what: string, isLost: boolean): void {
+    if (this.#isLost !== isLost) this.#rooms.log(`Discord: the connection is ${what}.`)
+    this.#isLost = isLost
   }
 
   async #connect(): Promise<Client<true>> {
