@@ -80,6 +80,7 @@ describe('when time passes', () => {
     const message = await alice.types('/imagine', { prompt: 'a red apple' })
     await before.engine.call(1)
     await before.stop()
+    expect(before.log.slice(1)).toEqual([])
 
     const after = await startBot({ discord, dataDir })
     after.engine.free = true

@@ -112,6 +112,7 @@ class Discord implements Platform {
 
   /** The client tries twice a second, and is quoted once. */
   #connectionIs(what: string, isLost: boolean): void {
+    if (this.#stopping.signal.aborted) return
     if (this.#isLost !== isLost) this.#rooms.log(`Discord: the connection is ${what}.`)
     this.#isLost = isLost
   }
