@@ -38,6 +38,12 @@ describe('at the start', () => {
     expect(log).toEqual([])
   })
 
+  it('says that the address is wrong', async () => {
+    const { apiUrl } = await openDiscord()
+    const { platform } = await createBot({ apiUrl: apiUrl.replace('/api', '/somewhere') })
+    await expect(platform.start()).rejects.toThrow('DISCORD_API_URL answered 404, which Discord does not; correct it.')
+  })
+
   it('says why the gateway refused', async () => {
     const { platform, discord } = await createBot()
     discord.refuseSessions(4014)
@@ -104,6 +110,17 @@ describe('when time passes', () => {
     expect(message.attachments).toHaveLength(2)
     expect(discord.messages).toEqual([message])
     await expect.poll(async () => (await queue.get(id))!.place.message).toBe(message.id)
+  })
+
+  it('posts a message where the reply came too late, for the job is queued', async () => {
+    const { discord, engine, log } = await startBot()
+    discord.missInteractions()
+    const unanswered = discord.member('alice').types('/imagine', { prompt: 'a red apple' })
+    unanswered.catch(() => {})
+    ;(await engine.call(1)).finish()
+    const message = await discord.message(1)
+    await message.until(/Imagine · /)
+    expect(log.at(-1)).toMatch(/^Discord: the reply that shows job [0-9a-f]{16} failed, so it is posted: Unknown/)
   })
 
   it('tells Discord to wait when the store is slow, and then answers all the same', async () => {

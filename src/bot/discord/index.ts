@@ -110,7 +110,7 @@ class Discord implements Platform {
     return this.#messages.remove(job)
   }
 
-  /** The client tries twice a second, and is quoted once. */
+  /** The client tries twice a second; the log hears of it once. */
   #connectionIs(what: string, isLost: boolean): void {
     if (this.#stopping.signal.aborted) return
     if (this.#isLost !== isLost) this.#rooms.log(`Discord: the connection is ${what}.`)
@@ -160,6 +160,7 @@ const WRONG_TOKEN =
 
 function sentenceFor({ status, code, message }: DiscordAPIError): string {
   if (status === 401) return WRONG_TOKEN
+  if (code === undefined) return `DISCORD_API_URL answered ${status}, which Discord does not; correct it.`
   return `Discord refused to start the bot (${code}): ${message.replace(/\s+/g, ' ')}`
 }
 

@@ -123,6 +123,11 @@ export class FakeDiscord {
     this.#rest.refuse = count
   }
 
+  /** From now on no answer to an interaction is in time. */
+  missInteractions(): void {
+    this.#rest.late = true
+  }
+
   /** How many requests were answered with 429. */
   get limited(): number {
     return this.#rest.limited

@@ -66,6 +66,8 @@ export class Rest {
   limited = 0
   /** How many requests to channels are answered with 429 whatever the headers said. */
   refuse = 0
+  /** Answers to interactions come too late. */
+  late = false
   readonly #buckets = new Map<string, { remaining: number; resetAt: number }>()
   readonly #nonces = new Map<string, FakeMessage>()
 
@@ -94,6 +96,7 @@ export class Rest {
 
   async #route(request: Request): Promise<Partial<Answer>> {
     const { method, path } = request
+    if (!path.startsWith('/api/v10/')) return { status: 404 }
     const parts = path
       .replace(/^\/api\/v10\//, '')
       .split('/')
@@ -126,7 +129,7 @@ export class Rest {
     this.#requireNoToken(request)
     const { body, files, query } = request
     const interaction = this.#world.interactions.get(token)
-    if (!interaction || interaction.expired) throw new Refusal(10062)
+    if (!interaction || interaction.expired || this.late) throw new Refusal(10062)
     if (interaction.answer !== undefined) throw new Refusal(40060)
     this.#check(callbackProblems(body, files), request)
     interaction.answer = body.type
