@@ -9,7 +9,7 @@ import {
   StableDiffusionPipeline,
   schedulerFromConfig,
 } from '../../src/engine/index.ts'
-import { compare, FIXTURES, readNpy, tinyPipeline } from './tiny-pipeline.ts'
+import { compare, FIXTURES, MORE_FIXTURES, readNpy, tinyPipeline } from './tiny-pipeline.ts'
 
 interface Case {
   name: string
@@ -18,12 +18,15 @@ interface Case {
   scheduler?: string
   args: Record<string, unknown> & { prompt: string | string[]; seed?: number; seeds?: number[] }
   shape: number[]
+  folder: string
 }
 
-const { cases, schedulers } = JSON.parse(readFileSync(join(FIXTURES, 'cases.json'), 'utf8')) as {
-  cases: Case[]
-  schedulers: Record<string, SchedulerConfig>
-}
+const schedulers: Record<string, SchedulerConfig> = {}
+const cases = [FIXTURES, MORE_FIXTURES].flatMap((folder) => {
+  const file = JSON.parse(readFileSync(join(folder, 'cases.json'), 'utf8'))
+  Object.assign(schedulers, file.schedulers)
+  return (file.cases as Omit<Case, 'folder'>[]).map((one) => ({ ...one, folder }))
+})
 
 const TASKS = {
   txt2img: StableDiffusionPipeline,
@@ -31,12 +34,13 @@ const TASKS = {
   inpaint: StableDiffusionInpaintPipeline,
 }
 
-function argumentsOf({ name, args }: Case) {
+function argumentsOf({ name, args, folder }: Case) {
   const { seed, seeds, image, maskImage, ...rest } = args
+  const path = (key: string, value: unknown) => join(folder, typeof value === 'string' ? value : `${name}.${key}.png`)
   return {
     ...rest,
-    ...(image !== undefined && { image: join(FIXTURES, `${name}.image.png`) }),
-    ...(maskImage !== undefined && { maskImage: join(FIXTURES, `${name}.maskImage.png`) }),
+    ...(image !== undefined && { image: path('image', image) }),
+    ...(maskImage !== undefined && { maskImage: path('maskImage', maskImage) }),
     generator: seeds ? seeds.map((one) => new Generator(one)) : new Generator(seed!),
   }
 }
@@ -57,9 +61,9 @@ describe.each([...new Set(cases.map(({ model }) => model))])('%s agrees with dif
     while (!sampling.done) await sampling.next()
     const { images } = await sampling.finish()
 
-    const off = compare(sampling.latents, readNpy(`${one.name}.latents.npy`))
+    const off = compare(sampling.latents, readNpy(join(one.folder, `${one.name}.latents.npy`)))
     expect(off.difference).toBeLessThan(1e-4 * off.magnitude)
     expect(images.dims).toEqual(one.shape)
-    expect(compare(images, readNpy(`${one.name}.images.npy`)).difference).toBeLessThan(1e-4)
+    expect(compare(images, readNpy(join(one.folder, `${one.name}.images.npy`))).difference).toBeLessThan(1e-4)
   })
 })

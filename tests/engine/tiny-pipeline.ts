@@ -9,6 +9,9 @@ import type { Tensor } from '../../src/engine/tensor.ts'
 
 export const FIXTURES = fileURLToPath(new URL('../fixtures/pipelines/', import.meta.url))
 
+/** More cases on the same pipelines, made by the `make_goldens.py` that lies there. */
+export const MORE_FIXTURES = fileURLToPath(new URL('../fixtures/more-pipelines/', import.meta.url))
+
 const made: string[] = []
 
 afterAll(() => {
@@ -32,8 +35,8 @@ export function tinyPipeline(name: string): string {
 }
 
 /** A float32 array as numpy saves it. */
-export function readNpy(name: string): Tensor {
-  const file = readFileSync(join(FIXTURES, name))
+export function readNpy(path: string): Tensor {
+  const file = readFileSync(path)
   const start = 10 + file.readUInt16LE(8)
   const shape = /'shape': \(([^)]*)\)/.exec(file.toString('latin1', 10, start))![1]!
   const dims = shape
