@@ -7,7 +7,7 @@ export type PromptPiece = { readonly text: string; readonly weight: number } | '
 const BRACKET_FACTOR = 1.1
 
 /** In order: an escaped character, `: weight )`, one bracket, plain text, a lone colon or backslash. */
-const SYNTAX = /\\([()[\]\\])|:\s*([+-]?[.\d]+)\s*\)|([()[\]])|([^\\()[\]:]+)|[:\\]/g
+const SYNTAX = /\\([()[\]\\])|:\s*([+-]?(?:\d+\.?\d*|\.\d+))\s*\)|([()[\]])|([^\\()[\]:]+)|[:\\]/g
 
 const BREAK = /\s*\bBREAK\b\s*/
 
@@ -29,11 +29,10 @@ export function parsePromptAttention(prompt: string): PromptPiece[] {
   }
 
   for (const [whole, escaped, weight, bracket, text] of prompt.matchAll(SYNTAX)) {
-    const factor = weight === undefined ? Number.NaN : Number(weight)
     if (escaped !== undefined) pieces.push({ text: escaped, weight: 1 })
     else if (bracket === '(') round.push(pieces.length)
     else if (bracket === '[') square.push(pieces.length)
-    else if (Number.isFinite(factor) && round.length > 0) multiply(round.pop()!, factor)
+    else if (weight !== undefined && round.length > 0) multiply(round.pop()!, Number(weight))
     else if (bracket === ')' && round.length > 0) multiply(round.pop()!, BRACKET_FACTOR)
     else if (bracket === ']' && square.length > 0) multiply(square.pop()!, 1 / BRACKET_FACTOR)
     else pieces.push(...withBreaks(text ?? whole))
