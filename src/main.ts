@@ -77,7 +77,6 @@ async function start(config: Config, stops: Stops, log: Log, signal: AbortSignal
   })
   log(`Seedling ${VERSION}, ${modelLine(engine.model)}`)
   await startPlatforms(config, engine.model, { commands, queue, pictures, presenter, log }, stops)
-  for (const job of await queue.recover()) presenter.resume(job)
 }
 
 function limitsOf(config: Config) {
@@ -92,24 +91,44 @@ function modelLine({ name, width, height, numInferenceSteps }: Model): string {
   return `model ${name} (${width}x${height}, ${numInferenceSteps} steps)`
 }
 
+/** Each chat takes up its unanswered jobs as soon as it is connected: one that is away holds up no other. */
 async function startPlatforms(config: Config, model: Model, rooms: Rooms, stops: Stops): Promise<void> {
-  const begin = async <P extends Platform>(platform: P): Promise<P> => {
-    rooms.presenter.add(platform)
+  const { presenter, queue, log } = rooms
+  const { HOST: host, PORT: port } = config
+  const begin = async (platform: Platform) => {
+    presenter.add(platform)
     stops.push(() => platform.stop())
     await platform.start()
-    return platform
   }
-  const { log } = rooms
-  const { HOST: host, PORT: port, DISCORD_TOKEN: token, SLACK_BOT_TOKEN: botToken } = config
-  const playground = await begin(createPlayground({ host, port, model: model.name }, rooms))
+  const playground = createPlayground({ host, port, model: model.name }, rooms)
+  await begin(playground)
   log(`Playground  on: ${playground.address}`)
-  if (token) {
-    await begin(createDiscord({ token, apiUrl: config.DISCORD_API_URL }, rooms))
-    log('Discord     on')
-  } else log('Discord     off: set DISCORD_TOKEN (README, "Discord in five steps")')
-  if (botToken) {
-    const { SLACK_APP_TOKEN: appToken, SLACK_SIGNING_SECRET: signingSecret, SLACK_API_URL: apiUrl } = config
-    await begin(createSlack({ botToken, appToken, signingSecret, host, port: config.SLACK_PORT, apiUrl }, rooms))
-    log('Slack       on')
-  } else log('Slack       off: set SLACK_BOT_TOKEN and SLACK_APP_TOKEN (README, "Slack in five steps")')
+  const jobs = await queue.recover()
+  const resume = ({ name }: Platform) => {
+    for (const job of jobs.filter(({ place }) => place.platform === name)) presenter.resume(job)
+  }
+  resume(playground)
+  const chats = [
+    { name: 'Discord', platform: discordOf(config, rooms), toTurnOn: 'DISCORD_TOKEN' },
+    { name: 'Slack', platform: slackOf(config, rooms), toTurnOn: 'SLACK_BOT_TOKEN and SLACK_APP_TOKEN' },
+  ]
+  await Promise.all(
+    chats.map(async ({ name, platform, toTurnOn }) => {
+      if (!platform) return log(`${name.padEnd(12)}off: set ${toTurnOn} (README, "${name} in five steps")`)
+      await begin(platform)
+      log(`${name.padEnd(12)}on`)
+      resume(platform)
+    }),
+  )
+}
+
+function discordOf(config: Config, rooms: Rooms): Platform | undefined {
+  const { DISCORD_TOKEN: token, DISCORD_API_URL: apiUrl } = config
+  return token ? createDiscord({ token, apiUrl }, rooms) : undefined
+}
+
+function slackOf(config: Config, rooms: Rooms): Platform | undefined {
+  const { SLACK_BOT_TOKEN: botToken, SLACK_APP_TOKEN: appToken, SLACK_SIGNING_SECRET: signingSecret } = config
+  const { HOST: host, SLACK_PORT: port, SLACK_API_URL: apiUrl } = config
+  return botToken ? createSlack({ botToken, appToken, signingSecret, host, port, apiUrl }, rooms) : undefined
 }
