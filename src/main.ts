@@ -70,7 +70,6 @@ async function start(config: Config, stops: Stops, log: Log, signal: AbortSignal
   const queue = new JobQueue({ jobs, pictures, engine, limits: limitsOf(config), log })
   stops.push(() => queue.close())
   const presenter = new Presenter(queue, log)
-  stops.push(() => presenter.stop())
   const commands = new Commands(queue, engine.model, {
     variationStrength: config.SEEDLING_VARIATION_STRENGTH,
     maxSize: config.SEEDLING_MAX_SIZE ?? 2 * Math.max(engine.model.width, engine.model.height),
@@ -94,28 +93,28 @@ function modelLine({ name, width, height, numInferenceSteps }: Model): string {
 /** Each chat takes up its unanswered jobs as soon as it is connected: one that is away holds up no other. */
 async function startPlatforms(config: Config, model: Model, rooms: Rooms, stops: Stops): Promise<void> {
   const { presenter, queue, log } = rooms
-  const { HOST: host, PORT: port } = config
-  const begin = async (platform: Platform) => {
+  const playground = createPlayground({ host: config.HOST, port: config.PORT, model: model.name }, rooms)
+  const chats = [
+    { name: 'Discord', platform: discordOf(config, rooms), toTurnOn: 'DISCORD_TOKEN' },
+    { name: 'Slack', platform: slackOf(config, rooms), toTurnOn: 'SLACK_BOT_TOKEN and SLACK_APP_TOKEN' },
+  ]
+  for (const platform of [playground, ...chats.flatMap((chat) => chat.platform ?? [])]) {
     presenter.add(platform)
     stops.push(() => platform.stop())
-    await platform.start()
   }
-  const playground = createPlayground({ host, port, model: model.name }, rooms)
-  await begin(playground)
+  // Stopped before the platforms, so that what it is drawing is still drawn.
+  stops.push(() => presenter.stop())
+  await playground.start()
   log(`Playground  on: ${playground.address}`)
   const jobs = await queue.recover()
   const resume = ({ name }: Platform) => {
     for (const job of jobs.filter(({ place }) => place.platform === name)) presenter.resume(job)
   }
   resume(playground)
-  const chats = [
-    { name: 'Discord', platform: discordOf(config, rooms), toTurnOn: 'DISCORD_TOKEN' },
-    { name: 'Slack', platform: slackOf(config, rooms), toTurnOn: 'SLACK_BOT_TOKEN and SLACK_APP_TOKEN' },
-  ]
   await Promise.all(
     chats.map(async ({ name, platform, toTurnOn }) => {
       if (!platform) return log(`${name.padEnd(12)}off: set ${toTurnOn} (README, "${name} in five steps")`)
-      await begin(platform)
+      await platform.start()
       log(`${name.padEnd(12)}on`)
       resume(platform)
     }),

@@ -1,4 +1,7 @@
-/** The whole program from outside: real engine, real store, fake Discord and Slack, and everything that goes wrong. */
+/**
+ * The whole program from outside: real engine, real store, fake Discord and Slack, and everything that goes wrong.
+ * Each test starts processes and draws for seconds, so it may take longer than a test usually may.
+ */
 
 import { once } from 'node:events'
 import { cp, truncate, writeFile } from 'node:fs/promises'
@@ -32,7 +35,7 @@ async function openSlack() {
   return { slack, settings: { SLACK_BOT_TOKEN: botToken, SLACK_APP_TOKEN: appToken, SLACK_API_URL: apiUrl } }
 }
 
-describe('seedling start', () => {
+describe('seedling start', { timeout: 90_000 }, () => {
   it('needs nothing, says what is on and what is off, and leaves no process behind', async () => {
     const program = await startProgram()
     const response = await fetch(await program.address())
