@@ -10,7 +10,10 @@ const secret = (prefix: string) => z.string().startsWith(prefix, `must begin wit
 export const settings = z.object({
   HOST: z.string().default('127.0.0.1').describe('Address that the playground listens on'),
   PORT: z.coerce.number().int().min(0).max(65535).default(3000).describe('Port that the playground listens on'),
-  SEEDLING_MODEL: z.string().optional().describe('Folder of the model; the embedded one unless set'),
+  SEEDLING_MODEL: z
+    .string()
+    .optional()
+    .describe('Folder of the model, or its id on the Hugging Face hub; the embedded one unless set'),
   SEEDLING_DATA: z.string().default('./data').describe('Folder of jobs and pictures'),
   SEEDLING_DEVICE: z
     .enum(['auto', 'cpu', 'cuda', 'tensorrt', 'dml', 'coreml', 'webgpu'])
@@ -28,6 +31,7 @@ export const settings = z.object({
   SLACK_PORT: z.coerce.number().int().min(0).max(65535).default(3001).describe('Port for Slack by HTTP'),
   SLACK_API_URL: url.default('https://slack.com/api/').describe("Slack's Web API address"),
   HF_ENDPOINT: url.default('https://huggingface.co').describe('Hub that models are loaded from'),
+  HF_TOKEN: z.string().optional().describe('Token for models of the hub that need one'),
   SEEDLING_JOBS_PER_MINUTE: positive.default(30).describe('Jobs that may start per guild and minute; others wait'),
   SEEDLING_WAITING_PER_PERSON: positive.default(5).describe('Jobs that one person may have waiting'),
   SEEDLING_WAITING_PER_GUILD: positive.default(50).describe('Jobs that a guild may have waiting'),
