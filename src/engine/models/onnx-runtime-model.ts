@@ -3,7 +3,7 @@
 import { basename } from 'node:path'
 import { env, InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node'
 import { EngineError } from '../errors.ts'
-import type { Tensor } from '../tensor.ts'
+import { concatRows, type Tensor } from '../tensor.ts'
 import { type Device, providerOptions } from './device.ts'
 import { fromFloat16, toFloat16 } from './float16.ts'
 import { openError, runError } from './session-error.ts'
@@ -35,7 +35,7 @@ export type Feed = { readonly data: Float32Array | readonly number[]; readonly d
 export class OnnxRuntimeModel {
   readonly part: string
   #path: string
-  #fp32Path: string | undefined
+  readonly #fp32Path: string | undefined
   #settings: SessionSettings
   #session: InferenceSession | undefined
   #inputs: ReadonlyMap<string, InferenceSession.TensorValueMetadata>
@@ -88,12 +88,11 @@ export class OnnxRuntimeModel {
    * @throws EngineError 'numeric' for NaN or infinity that float32 does not cure, 'device' or 'argument' when the run fails.
    */
   async run(feeds: Readonly<Record<string, Feed>>, fetches: readonly string[]): Promise<Record<string, Tensor>> {
-    const results = await this.#runOnce(feeds, fetches)
+    const results = await this.#runRows(feeds, fetches)
     if (Object.values(results).every(allFinite)) return results
-    if (this.#fp32Path === undefined) throw this.#notFinite()
-    this.#settings.onNotice?.(`The ${this.part} computed NaN in half precision; using its float32 file from now on.`)
+    if (this.#fp32Path === undefined || this.#path === this.#fp32Path) throw this.#notFinite()
+    this.#settings.onNotice?.(`The ${this.part} computed NaN in half precision; using its float32 file instead.`)
     await this.replaceGraph(this.#fp32Path)
-    this.#fp32Path = undefined
     return this.run(feeds, fetches)
   }
 
@@ -124,14 +123,36 @@ export class OnnxRuntimeModel {
     this.#outputs = tensors(session.outputMetadata)
   }
 
+  /** Exports of a fixed batch run so many rows at a time, the last call filled up with its last row. */
+  async #runRows(feeds: Readonly<Record<string, Feed>>, fetches: readonly string[]): Promise<Record<string, Tensor>> {
+    const [name, { shape }] = this.#inputs.entries().next().value!
+    const batch = shape[0]
+    const rows = feeds[name]?.dims[0]
+    if (typeof batch !== 'number' || batch < 1 || rows === undefined || rows === batch)
+      return this.#runOnce(feeds, fetches)
+    const runs: Record<string, Tensor>[] = []
+    for (let from = 0; from < rows; from += batch) {
+      const part = Object.entries(feeds).map(([key, feed]) => [
+        key,
+        feed.dims[0] === rows ? rowsAt(feed, from, batch) : feed,
+      ])
+      runs.push(await this.#runOnce(Object.fromEntries(part), fetches))
+    }
+    return Object.fromEntries(
+      fetches.map((key) => [key, rowsAt(concatRows(runs.map((run) => run[key]!)), 0, rows) as Tensor]),
+    )
+  }
+
   async #runOnce(feeds: Readonly<Record<string, Feed>>, fetches: readonly string[]): Promise<Record<string, Tensor>> {
     this.#session ??= await open(this.part, this.#path, this.#settings)
     const session = this.#session
     const inputs: Record<string, OrtTensor> = {}
-    for (const [name, { type }] of this.#inputs) {
+    for (const [name, { type, shape }] of this.#inputs) {
       const feed = feeds[name]
       if (!feed)
         throw new EngineError('model', `The ${this.part} wants an input "${name}" that this kind of pipeline has not.`)
+      if (shape.some((dim, i) => typeof dim === 'number' && dim > 0 && dim !== feed.dims[i]))
+        throw this.#wrongShape(name, shape, feed)
       inputs[name] = this.#toOrt(name, type, feed)
     }
     let results: InferenceSession.ReturnType
@@ -171,6 +192,14 @@ export class OnnxRuntimeModel {
     return fresh
   }
 
+  #wrongShape(name: string, shape: readonly (number | string)[], { dims }: Feed): EngineError {
+    return new EngineError(
+      'argument',
+      `The ${this.part} takes "${name}" as [${shape.join(', ')}] alone, not [${dims.join(', ')}]; ask for the size that it was` +
+        ' exported for, or export it with dynamic axes.',
+    )
+  }
+
   #notFinite(): EngineError {
     const cure = this.isHalf
       ? "it runs in half precision, which overflowed: use dtype 'fp32', or export this part in float32"
@@ -191,6 +220,17 @@ function tensors(
   metadata: readonly InferenceSession.ValueMetadata[],
 ): Map<string, InferenceSession.TensorValueMetadata> {
   return new Map(metadata.filter((value) => value.isTensor).map((value) => [value.name, value]))
+}
+
+/** Rows from `from` on, the last one repeated where there are fewer than `count`. */
+function rowsAt({ data, dims }: Feed, from: number, count: number): Feed {
+  const size = data.length / dims[0]!
+  const out = new Float32Array(count * size)
+  for (let row = 0; row < count; row++) {
+    const at = Math.min(from + row, dims[0]! - 1) * size
+    out.set(data.slice(at, at + size), row * size)
+  }
+  return { data: out, dims: [count, ...dims.slice(1)] }
 }
 
 function singles(data: Float32Array | readonly number[]): Float32Array {

@@ -2,6 +2,7 @@
 
 import { EngineError } from '../errors.ts'
 import type { Tensor } from '../tensor.ts'
+import { type LayerNorm, readLayerNorm } from './layer-norm.ts'
 import type { OnnxRuntimeModel } from './onnx-runtime-model.ts'
 import type { Config } from './pipeline-folder.ts'
 
@@ -19,6 +20,8 @@ export class CLIPTextModel {
   /** `hidden_states.0` … `hidden_states.N`, where the export has them; the last is the final layer's. */
   readonly #hiddenStates: readonly string[]
   readonly #inputIds: string
+  readonly #epsilon: number
+  #norm: LayerNorm | undefined
 
   constructor(model: OnnxRuntimeModel, config: Config) {
     this.model = model
@@ -26,15 +29,17 @@ export class CLIPTextModel {
     this.#hiddenStates = [...model.outputs.keys()]
       .filter((name) => /^hidden_states[._]\d+$/.test(name))
       .sort((a, b) => layer(a) - layer(b))
+    this.#epsilon = typeof config.layer_norm_eps === 'number' ? config.layer_norm_eps : 1e-5
     this.#inputIds = model.inputs.has('input_ids') ? 'input_ids' : [...model.inputs.keys()][0]!
   }
 
   /**
    * @param ids One row a text, all of one length.
    * @param fromEnd Which hidden state: 0 = the normalised output of the last layer, 1 = the layer before's, …
+   * @param normalised Whether an earlier layer's output goes through the final layer norm too, as SD 1 and 2 want it.
    * @throws EngineError 'argument' when the export does not have that hidden state.
    */
-  async encode(ids: readonly (readonly number[])[], fromEnd = 0): Promise<TextEncoding> {
+  async encode(ids: readonly (readonly number[])[], fromEnd = 0, normalised = false): Promise<TextEncoding> {
     const hidden = fromEnd === 0 ? this.#lastHiddenState() : this.#hiddenStates.at(-1 - fromEnd)
     if (hidden === undefined)
       throw new EngineError(
@@ -45,7 +50,9 @@ export class CLIPTextModel {
     const pooled = this.model.outputs.has('text_embeds') ? ['text_embeds'] : []
     const outputs = await this.model.run(this.#feeds(ids), [hidden, ...pooled])
     const textEmbeds = outputs.text_embeds
-    return { hiddenStates: outputs[hidden]!, ...(textEmbeds && { textEmbeds }) }
+    const states = outputs[hidden]!
+    const hiddenStates = normalised && fromEnd > 0 ? this.#finalNorm().apply(states) : states
+    return { hiddenStates, ...(textEmbeds && { textEmbeds }) }
   }
 
   #feeds(ids: readonly (readonly number[])[]) {
@@ -55,6 +62,12 @@ export class CLIPTextModel {
       return row.map((_, place) => (end >= 0 && place > end ? 0 : 1))
     })
     return { [this.#inputIds]: { data: ids.flat(), dims }, attention_mask: { data: mask, dims } }
+  }
+
+  #finalNorm(): LayerNorm {
+    this.#norm ??= readLayerNorm(this.model.path, this.#lastHiddenState(), this.#epsilon)
+    if (this.#norm) return this.#norm
+    throw new EngineError('argument', `The ${this.model.part} does not show its final layer norm; leave clipSkip out.`)
   }
 
   #lastHiddenState(): string {

@@ -14,7 +14,7 @@ import { schedulerFromConfig } from '../schedulers/index.ts'
 import type { Scheduler } from '../schedulers/scheduler.ts'
 import { CLIPTokenizer } from '../text/clip-tokenizer.ts'
 import { PromptEncoder, type TextPart } from '../text/prompt-encoder.ts'
-import { defaultSampleSize, familyOf } from './family.ts'
+import { defaultSampleSize, type Family, familyOf } from './family.ts'
 import { type ModelInfo, modelInfo } from './model-info.ts'
 
 export interface Components {
@@ -57,8 +57,8 @@ export async function loadComponents(
   try {
     const unetModel = await openOnDevice(folder, options, listeners)
     opened.push(unetModel)
-    const open = async (part: string) => {
-      const model = await openPart(folder, part, unetModel.device, options, listeners)
+    const open = async (part: string, dtype = options.dtype) => {
+      const model = await openBeside(unetModel, folder, part, { ...options, dtype }, listeners)
       opened.push(model)
       return model
     }
@@ -68,7 +68,7 @@ export async function loadComponents(
       defaultSampleSize(family),
     )
     await fuseAttention(unet, listeners.onNotice)
-    const vae = await loadVae(folder, open)
+    const vae = await loadVae(folder, open, family)
     const promptEncoder = await loadTextParts(folder, open, family === 'stable-diffusion-xl' ? 1 : 0)
     const safetyChecker = await loadSafetyChecker(folder, open)
     const generationConfig = (await folder.config('generation_config.json')) ?? {}
@@ -114,7 +114,7 @@ async function fuseAttention(unet: UNet2DConditionModel, onNotice: (message: str
   }
 }
 
-type Open = (part: string) => Promise<OnnxRuntimeModel>
+type Open = (part: string, dtype?: Dtype) => Promise<OnnxRuntimeModel>
 
 /** The UNet does nearly all the work, so it decides which device 'auto' becomes. */
 async function openOnDevice(
@@ -144,6 +144,24 @@ async function openOnDevice(
     }
   }
   throw new EngineError('device', "No device works here; use device 'cpu'.")
+}
+
+/** The other parts go where the UNet is; under 'auto', one that cannot run there runs on the CPU, aloud. */
+async function openBeside(
+  { device }: OnnxRuntimeModel,
+  folder: PipelineFolder,
+  part: string,
+  options: LoadOptions,
+  listeners: LoadListeners,
+): Promise<OnnxRuntimeModel> {
+  try {
+    return await openPart(folder, part, device, options, listeners)
+  } catch (error) {
+    const mayMove = (options.device ?? 'auto') === 'auto' && device !== 'cpu'
+    if (!mayMove || !(error instanceof EngineError) || error.code !== 'device') throw error
+    listeners.onNotice(`The ${part} runs on the CPU: ${error.message}`)
+    return openPart(folder, part, 'cpu', options, listeners)
+  }
 }
 
 /** Whether 'auto' prefers half precision, as far as that can be known before a session is open. */
@@ -183,11 +201,13 @@ async function loadScheduler(folder: PipelineFolder): Promise<Scheduler> {
   return schedulerFromConfig(config)
 }
 
-async function loadVae(folder: PipelineFolder, open: Open): Promise<AutoencoderKL> {
+/** SDXL's VAE overflows in half precision, which its config says; diffusers then runs it in float32. */
+async function loadVae(folder: PipelineFolder, open: Open, family: Family): Promise<AutoencoderKL> {
   const config =
     (await folder.config('vae_decoder', 'config.json')) ?? (await folder.config('vae', 'config.json')) ?? {}
-  const decoder = await open('vae_decoder')
-  return new AutoencoderKL(decoder, folder.has('vae_encoder') ? await open('vae_encoder') : undefined, config)
+  const dtype = family === 'stable-diffusion-xl' && config.force_upcast !== false ? 'fp32' : undefined
+  const decoder = await open('vae_decoder', dtype)
+  return new AutoencoderKL(decoder, folder.has('vae_encoder') ? await open('vae_encoder', dtype) : undefined, config)
 }
 
 async function loadTextParts(folder: PipelineFolder, open: Open, layersFromEnd: number): Promise<PromptEncoder> {

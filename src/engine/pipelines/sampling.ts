@@ -38,6 +38,8 @@ export interface SamplingPlan {
   readonly usesGuidance: boolean
   /** One row a call: half the memory, or less. */
   readonly oneRowAtATime: boolean
+  /** Frees the UNet before decoding, and the rest after. */
+  readonly offloads: boolean
   readonly eta: number
   readonly generators: Generators | undefined
   readonly inpainting: Inpainting | undefined
@@ -136,11 +138,14 @@ export class Sampling<Output extends OutputType = OutputType> {
    * @throws the signal's `reason` when it is aborted.
    */
   async finish(): Promise<PipelineOutput<Output>> {
-    const { outputType, signal } = this.#plan
+    const { outputType, signal, offloads } = this.#plan
+    const { unet, vae, safetyChecker } = this.#models
     signal?.throwIfAborted()
+    if (offloads) await unet.model.release()
     if (outputType === 'latent') return { images: this.#latents } as PipelineOutput<Output>
-    const images = postprocess(await this.#models.vae.decode(this.#latents))
-    const nsfwContentDetected = await this.#models.safetyChecker?.check(images)
+    const images = postprocess(await vae.decode(this.#latents))
+    const nsfwContentDetected = await safetyChecker?.check(images)
+    if (offloads) await Promise.all([vae.decoder.release(), safetyChecker?.model.release()])
     return {
       images: outputType === 'np' ? images : await pngs(images),
       ...(nsfwContentDetected && { nsfwContentDetected }),

@@ -40,6 +40,7 @@ export class StableDiffusionPipeline {
   readonly #task: Task
   #scheduler: Scheduler
   #guidanceSlicing = false
+  #offloading = false
 
   /** @param components Another pipeline's; its models are shared, not copied. */
   constructor(components: Components) {
@@ -171,6 +172,15 @@ export class StableDiffusionPipeline {
   }
 
   /**
+   * Keeps a part in memory only while it works, and opens it again when it is needed: the least memory, at the price of
+   * opening the UNet and the VAE for each batch. diffusers moves parts off the GPU; here they leave memory altogether.
+   */
+  async enableModelCpuOffload(): Promise<void> {
+    this.#offloading = true
+    for (const model of modelsOf(this.#components)) await model.release()
+  }
+
+  /**
    * Makes images.
    * @throws EngineError 'argument' for an argument that cannot work, 'numeric' for NaN, 'device' when the device fails;
    *   the signal's `reason` when it is aborted.
@@ -197,6 +207,7 @@ export class StableDiffusionPipeline {
     const start = await this.#start(args, task, batch)
     const [, , height = 0, width = 0] = start.latents.dims
     const text = await this.#encodePrompts(args, prompts, usesGuidance)
+    if (this.#offloading) await this.#releaseEncoders()
     args.signal?.throwIfAborted()
     const rows = usesGuidance ? 2 * batch : batch
     const scale = info.vaeScaleFactor
@@ -212,6 +223,7 @@ export class StableDiffusionPipeline {
       guidanceScale,
       usesGuidance,
       oneRowAtATime: this.#guidanceSlicing,
+      offloads: this.#offloading,
       eta: args.eta ?? 0,
       generators: args.generator,
       outputType: args.outputType ?? 'png',
@@ -220,6 +232,12 @@ export class StableDiffusionPipeline {
         (async (step, timestep, latents) => (await callbackOnStepEnd(this, step, timestep, { latents }))?.latents),
       signal: args.signal,
     })
+  }
+
+  async #releaseEncoders(): Promise<void> {
+    const { vae, promptEncoder } = this.#components
+    await vae.encoder?.release()
+    for (const { textEncoder } of promptEncoder.parts) await textEncoder.model.release()
   }
 
   #mended(scheduler: Scheduler): Scheduler {

@@ -58,7 +58,7 @@ export class PromptEncoder {
     const encoded: PromptEmbeds[] = []
     for (const { tokenizer, textEncoder } of this.parts) {
       const chunks = weighting ? promptChunks(tokenizer, prompt) : [plainChunk(tokenizer, prompt)]
-      encoded.push(await encodeChunks(textEncoder, chunks, layersFromEnd))
+      encoded.push(await encodeChunks(textEncoder, chunks, layersFromEnd, this.#layersFromEnd === 0))
     }
     const pooled = encoded.at(-1)!.pooledPromptEmbeds
     return {
@@ -78,11 +78,12 @@ async function encodeChunks(
   textEncoder: CLIPTextModel,
   chunks: readonly PromptChunk[],
   layersFromEnd: number,
+  normalised: boolean,
 ): Promise<PromptEmbeds> {
   const states: Tensor[] = []
   let pooledPromptEmbeds: Tensor | undefined
   for (const { ids, weights } of chunks) {
-    const { hiddenStates, textEmbeds } = await textEncoder.encode([ids], layersFromEnd)
+    const { hiddenStates, textEmbeds } = await textEncoder.encode([ids], layersFromEnd, normalised)
     states.push(weighted(hiddenStates, weights))
     pooledPromptEmbeds ??= textEmbeds
   }
