@@ -9,14 +9,11 @@ export type { CallbackOnStepEnd, GenerateArguments, OutputType } from './pipelin
 export type { Components, LoadOptions } from './pipelines/components.ts'
 export type { Family, Task } from './pipelines/family.ts'
 export type { ModelInfo } from './pipelines/model-info.ts'
+export type { FromPretrainedOptions, LoadProgress } from './pipelines/open-model.ts'
 export type { PipelineOutput, Sampling } from './pipelines/sampling.ts'
 export { StableDiffusionImg2ImgPipeline } from './pipelines/stable-diffusion-img2img-pipeline.ts'
 export { StableDiffusionInpaintPipeline } from './pipelines/stable-diffusion-inpaint-pipeline.ts'
-export {
-  type FromPretrainedOptions,
-  type LoadProgress,
-  StableDiffusionPipeline,
-} from './pipelines/stable-diffusion-pipeline.ts'
+export { StableDiffusionPipeline } from './pipelines/stable-diffusion-pipeline.ts'
 export { Generator, type GeneratorOptions, type Generators } from './random/generator.ts'
 export * from './schedulers/index.ts'
 export type * from './schedulers/scheduler.ts'

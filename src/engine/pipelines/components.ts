@@ -27,6 +27,8 @@ export interface Components {
   readonly modelInfo: ModelInfo
   /** `model_index.json`. */
   readonly config: Config
+  /** `generation_config.json`, empty where the folder has none. */
+  readonly generationConfig: Config
 }
 
 export interface LoadOptions {
@@ -80,6 +82,7 @@ export async function loadComponents(
       scheduler,
       modelInfo: modelInfo(family, task, unet, vae, generationConfig),
       config: folder.index,
+      generationConfig,
     }
   } catch (error) {
     await Promise.all(opened.map((model) => model.release()))

@@ -1,7 +1,15 @@
 /** What a batch's rows are conditioned on: text with and without guidance, SDXL's sizes, a distilled model's guidance. */
 
+import { EngineError } from '../errors.ts'
 import { concatRows, type Tensor } from '../tensor.ts'
 import type { PromptEmbeds } from '../text/prompt-encoder.ts'
+import { type GenerateArguments, promptLists } from './arguments.ts'
+import type { Components } from './components.ts'
+import type { Task } from './family.ts'
+
+/** diffusers' defaults for models that were trained on scored pictures. */
+const AESTHETIC_SCORE = 6
+const NEGATIVE_AESTHETIC_SCORE = 2.5
 
 /** Rows as the UNet takes them: with guidance, the negative prompts' rows come first. */
 export interface Conditioning {
@@ -11,12 +19,80 @@ export interface Conditioning {
   readonly timestepCond?: Tensor
 }
 
+type TextRows = Pick<Conditioning, 'encoderHiddenStates' | 'textEmbeds'>
+
+export interface ConditioningOptions {
+  readonly task: Task
+  /** Pixels. */
+  readonly height: number
+  readonly width: number
+  /** Images in all. */
+  readonly batch: number
+  readonly guidanceScale: number
+  readonly usesGuidance: boolean
+}
+
+/** Encodes the prompts, those that were not encoded before, and adds what the UNet takes beside them. */
+export async function conditioningOf(
+  components: Components,
+  args: GenerateArguments,
+  options: ConditioningOptions,
+): Promise<Conditioning> {
+  const { unet } = components
+  const { batch, guidanceScale, usesGuidance } = options
+  const text = await encodePrompts(components, args, usesGuidance)
+  const rows = usesGuidance ? 2 * batch : batch
+  return {
+    ...text,
+    ...(text.textEmbeds && { timeIds: timeIds(components, options) }),
+    ...(unet.timeCondProjDim && { timestepCond: guidanceScaleEmbedding(guidanceScale, rows, unet.timeCondProjDim) }),
+  }
+}
+
+async function encodePrompts(
+  { promptEncoder, config, modelInfo }: Components,
+  args: GenerateArguments,
+  usesGuidance: boolean,
+): Promise<TextRows> {
+  const { prompts, negativePrompts } = promptLists(args, modelInfo.family === 'stable-diffusion-xl')
+  const { promptWeighting = false, clipSkip = 0, numImagesPerPrompt = 1 } = args
+  const encodeAll = async (texts: readonly string[], skip: number) => {
+    const encoded: PromptEmbeds[] = []
+    for (const text of texts) encoded.push(await promptEncoder.encode(text, { promptWeighting, clipSkip: skip }))
+    return encoded
+  }
+  const encoded = await encodeAll(prompts, clipSkip)
+  if (!usesGuidance) return textRows(encoded, undefined, numImagesPerPrompt)
+  if (negativePrompts === undefined && config.force_zeros_for_empty_prompt === true)
+    return textRows(encoded, encoded.map(zerosLike), numImagesPerPrompt)
+  // diffusers skips layers for the prompt alone, AUTOMATIC1111 for both.
+  const negative = await encodeAll(negativePrompts ?? prompts.map(() => ''), promptWeighting ? clipSkip : 0)
+  return textRows(encoded, negative, numImagesPerPrompt)
+}
+
+/** SDXL's sizes: original, crop, target; or, for models trained so, an aesthetic score in the target's place. */
+function timeIds(
+  { unet, config }: Components,
+  { task, height, width, batch, usesGuidance }: ConditioningOptions,
+): Tensor {
+  const aesthetic = task !== 'text-to-image' && config.requires_aesthetics_score === true
+  const ids = (score: number) => [height, width, 0, 0, ...(aesthetic ? [score] : [height, width])]
+  if (ids(0).length !== unet.timeIdsLength)
+    throw new EngineError(
+      'model',
+      `The UNet takes ${unet.timeIdsLength} time ids but this pipeline makes ${ids(0).length}; set requires_aesthetics_score to` +
+        ` ${unet.timeIdsLength === 5} in model_index.json, or give an image.`,
+    )
+  const positive = repeatRow(ids(AESTHETIC_SCORE), batch)
+  return usesGuidance ? concatRows([repeatRow(ids(NEGATIVE_AESTHETIC_SCORE), batch), positive]) : positive
+}
+
 /** Each prompt's rows once for each of its images, the images of a prompt side by side, as diffusers orders them. */
-export function textRows(
+function textRows(
   prompts: readonly PromptEmbeds[],
   negative: readonly PromptEmbeds[] | undefined,
   numImagesPerPrompt: number,
-): { encoderHiddenStates: Tensor; textEmbeds?: Tensor } {
+): TextRows {
   const rows = [...(negative ?? []), ...prompts].flatMap((embeds) => Array(numImagesPerPrompt).fill(embeds))
   const pooled = (rows as PromptEmbeds[]).flatMap(({ pooledPromptEmbeds }) => pooledPromptEmbeds ?? [])
   return {
@@ -26,7 +102,7 @@ export function textRows(
 }
 
 /** SDXL: zeros stand for an absent negative prompt where the model was trained so. */
-export function zerosLike(embeds: PromptEmbeds): PromptEmbeds {
+function zerosLike(embeds: PromptEmbeds): PromptEmbeds {
   const { promptEmbeds, pooledPromptEmbeds } = embeds
   return {
     promptEmbeds: zeros(promptEmbeds.dims),
@@ -38,7 +114,7 @@ export function zerosLike(embeds: PromptEmbeds): PromptEmbeds {
  * The guidance scale as sinusoids of width `dims` (diffusers' `get_guidance_scale_embedding`, after google-research/vdm),
  * the same for every row.
  */
-export function guidanceScaleEmbedding(guidanceScale: number, rows: number, dims: number): Tensor {
+function guidanceScaleEmbedding(guidanceScale: number, rows: number, dims: number): Tensor {
   const half = Math.floor(dims / 2)
   const step = Math.fround(Math.fround(Math.log(10000)) / (half - 1))
   const w = Math.fround(Math.fround(guidanceScale - 1) * 1000)
@@ -52,7 +128,7 @@ export function guidanceScaleEmbedding(guidanceScale: number, rows: number, dims
 }
 
 /** The same numbers for every row. */
-export function repeatRow(row: ArrayLike<number>, rows: number): Tensor {
+function repeatRow(row: ArrayLike<number>, rows: number): Tensor {
   const data = new Float32Array(rows * row.length)
   for (let i = 0; i < rows; i++) data.set(row, i * row.length)
   return { data, dims: [rows, row.length] }

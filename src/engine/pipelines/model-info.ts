@@ -3,7 +3,7 @@
 import type { Config } from '../models/pipeline-folder.ts'
 import type { UNet2DConditionModel } from '../models/unet.ts'
 import type { AutoencoderKL } from '../models/vae.ts'
-import { defaultsOf, type Family, type Task } from './family.ts'
+import { type Defaults, defaultsOf, type Family, type Task } from './family.ts'
 
 export interface ModelInfo {
   readonly family: Family
@@ -31,21 +31,31 @@ export function modelInfo(
   vae: AutoencoderKL,
   generationConfig: Config,
 ): ModelInfo {
-  const defaults = defaultsOf(family, task)
-  const number = (key: string, fallback: number) => {
-    const value = generationConfig[key]
-    return typeof value === 'number' && Number.isFinite(value) ? value : fallback
-  }
+  const { numInferenceSteps, guidanceScale } = modelDefaults(family, task, generationConfig)
   return {
     family,
     task,
-    numInferenceSteps: number('num_inference_steps', defaults.numInferenceSteps),
-    guidanceScale: number('guidance_scale', defaults.guidanceScale),
-    height: number('height', unet.sampleSize[0] * vae.scaleFactor),
-    width: number('width', unet.sampleSize[1] * vae.scaleFactor),
+    numInferenceSteps,
+    guidanceScale,
+    height: numberOr(generationConfig.height, unet.sampleSize[0] * vae.scaleFactor),
+    width: numberOr(generationConfig.width, unet.sampleSize[1] * vae.scaleFactor),
     sizeMultiple: Math.max(8, vae.scaleFactor * unet.sizeMultiple),
     vaeScaleFactor: vae.scaleFactor,
     latentChannels: vae.latentChannels,
     usesNegativePrompt: unet.timeCondProjDim === undefined && family !== 'latent-consistency',
   }
+}
+
+/** The model's own word counts for every task; where it has none, each of diffusers' pipelines has its own. */
+export function modelDefaults(family: Family, task: Task, generationConfig: Config): Defaults {
+  const { numInferenceSteps, guidanceScale, strength } = defaultsOf(family, task)
+  return {
+    numInferenceSteps: numberOr(generationConfig.num_inference_steps, numInferenceSteps),
+    guidanceScale: numberOr(generationConfig.guidance_scale, guidanceScale),
+    strength,
+  }
+}
+
+function numberOr(value: unknown, fallback: number): number {
+  return typeof value === 'number' && Number.isFinite(value) ? value : fallback
 }

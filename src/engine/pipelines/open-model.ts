@@ -1,0 +1,55 @@
+/** From what `fromPretrained` is given to a pipeline's parts: a folder as it is, or a hub repository brought here first. */
+
+import { existsSync } from 'node:fs'
+import { EngineError } from '../errors.ts'
+import { downloadPipeline, isRepositoryName } from '../models/hub.ts'
+import { PipelineFolder } from '../models/pipeline-folder.ts'
+import { type Components, type LoadOptions, loadComponents, prefersHalf } from './components.ts'
+
+/** What `fromPretrained` tells while it works. */
+export type LoadProgress =
+  /** Bytes of one file of a hub repository. */
+  | { readonly status: 'download'; readonly file: string; readonly loaded: number; readonly total: number }
+  /** A part is being opened. */
+  | { readonly status: 'load'; readonly part: string }
+  /** A sentence for a person: why a better device is not used, that a part went on in float32. */
+  | { readonly status: 'notice'; readonly message: string }
+
+export interface FromPretrainedOptions extends LoadOptions {
+  /** Of a hub repository: branch, tag or commit. Default 'main'. */
+  readonly revision?: string | undefined
+  /** Told what happens; notices go to Node's warnings where this is absent. */
+  readonly onProgress?: ((progress: LoadProgress) => void) | undefined
+}
+
+/** @throws EngineError 'model' for what is no pipeline or is damaged, 'device' when the device cannot run it. */
+export async function openModel(model: string, options: FromPretrainedOptions): Promise<Components> {
+  const tell = options.onProgress ?? warnOfNotices
+  const onNotice = (message: string) => tell({ status: 'notice', message })
+  const path = existsSync(model) ? model : await fetchModel(model, options, tell, onNotice)
+  return loadComponents(await PipelineFolder.open(path), options, {
+    onPart: (part) => tell({ status: 'load', part }),
+    onNotice,
+  })
+}
+
+function fetchModel(
+  model: string,
+  options: FromPretrainedOptions,
+  tell: (progress: LoadProgress) => void,
+  onNotice: (message: string) => void,
+): Promise<string> {
+  if (!isRepositoryName(model))
+    throw new EngineError('model', `There is no folder ${model}; check the path, or give a hub repository as org/name.`)
+  return downloadPipeline(model, {
+    revision: options.revision,
+    dtype: options.dtype ?? 'auto',
+    onGpu: prefersHalf(options),
+    onProgress: (file, loaded, total) => tell({ status: 'download', file, loaded, total }),
+    onNotice,
+  })
+}
+
+function warnOfNotices(progress: LoadProgress): void {
+  if (progress.status === 'notice') process.emitWarning(progress.message)
+}
