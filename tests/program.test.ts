@@ -85,6 +85,18 @@ describe('seedling start', { timeout: 90_000 }, () => {
     expect(again.attachments.map(({ data }) => data)).toEqual(running.attachments.map(({ data }) => data))
   })
 
+  it('finds its first answer again when it is killed as soon as that stands', async () => {
+    const { discord, settings } = await openDiscord()
+    const folder = await temporaryFolder()
+    const first = await startProgram(settings, folder)
+    await first.says(/Discord +on/)
+    const message = await discord.member('alice').types('/imagine', { prompt: 'a cat', seed: 5, steps: 4 })
+    await first.kill('SIGKILL')
+    await startProgram(settings, folder)
+    await message.until(/Imagine · /)
+    expect(discord.messages).toEqual([message])
+  })
+
   it('starts a killed engine again, and the job in it', async () => {
     const { discord, settings } = await openDiscord()
     const program = await startProgram(settings)

@@ -24,6 +24,8 @@ export interface Place {
   readonly channel: string
   /** The message that shows the job, once it is posted. */
   readonly message?: string
+  /** Until then, how the platform finds what it may have answered already; a secret. */
+  readonly reply?: string
 }
 
 export interface Job {

@@ -4,7 +4,7 @@ import { EventEmitter } from 'node:events'
 import { EngineError } from '../engine/errors.ts'
 import type { EngineImage, EngineProgress } from '../engine/process/engine.ts'
 import { UserError } from '../job/errors.ts'
-import { isFinished, type Job, type Progress } from '../job/job.ts'
+import { isFinished, type Job, type Place, type Progress } from '../job/job.ts'
 import { FairQueue, RATE_INTERVAL_MS } from './fairness.ts'
 import { type Forecast, forecast } from './forecast.ts'
 import { checkLimits, guildOf, type Limits } from './limits.ts'
@@ -82,7 +82,8 @@ export class JobQueue extends EventEmitter<QueueEvents> {
 
   /** Records the message that shows the job. @throws UserError `gone`, `unavailable` */
   placed(id: string, message: string): Promise<Job> {
-    return this.#asked(() => this.#records.change(id, (job) => ({ ...job, place: { ...job.place, message } })))
+    const placed = ({ reply: _, ...place }: Place): Place => ({ ...place, message })
+    return this.#asked(() => this.#records.change(id, (job) => ({ ...job, place: placed(job.place) })))
   }
 
   /** Records that the last view reached its place. A job that is not finished has no last view yet. */

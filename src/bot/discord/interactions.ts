@@ -9,6 +9,7 @@ import {
   InteractionResponseType,
   PermissionFlagsBits,
   type REST,
+  Routes,
 } from 'discord.js'
 import { parseActionId } from '../../commands/actions.ts'
 import type { Context } from '../../commands/commands.ts'
@@ -142,11 +143,16 @@ function valuesOf({ options }: ChatInputCommandInteraction, known: readonly Opti
 }
 
 function contextOf(interaction: ButtonInteraction | ChatInputCommandInteraction): Context {
-  const { user, member, guildId, channelId } = interaction
+  const { user, member, guildId, channelId, applicationId, token } = interaction
   const nickname = member && ('nickname' in member ? member.nickname : member.nick)
   return {
     author: { id: user.id, name: nickname ?? user.displayName },
-    place: { platform: 'discord', guild: guildId ?? `dm:${user.id}`, channel: channelId },
+    place: {
+      platform: 'discord',
+      guild: guildId ?? `dm:${user.id}`,
+      channel: channelId,
+      reply: Routes.webhookMessage(applicationId, token),
+    },
   }
 }
 

@@ -1,6 +1,6 @@
 /** The messages that show jobs: posted, edited and removed with the bot's own token, or with an interaction's where the bot is not. */
 
-import { type BaseInteraction, type REST, type RESTPostAPIChannelMessageResult, Routes } from 'discord.js'
+import { type APIMessage, type BaseInteraction, type REST, Routes } from 'discord.js'
 import type { Job } from '../../job/job.ts'
 import type { PictureStore } from '../../store/store.ts'
 import { PlaceGoneError } from '../platform.ts'
@@ -53,14 +53,33 @@ export class Messages {
     return this.#draw(view, Math.min(attachmentSizeLimit || DEFAULT_LIMIT, DEFAULT_LIMIT))
   }
 
-  /** A new message in the job's channel. @throws PlaceGoneError */
+  /**
+   * Shows a job whose message is not known: in the answer that stood already when a crash came, or else in a new message
+   * in its channel. @throws PlaceGoneError
+   */
   async post(job: Job, view: View): Promise<string> {
-    const route = Routes.channelMessages(job.place.channel)
-    // With the nonce a request that is sent again after a time-out gives the message that stands already.
-    const once = { nonce: job.id, enforce_nonce: true }
-    const send = ({ body, files }: Message) => this.#rest.post(route, { body: { ...body, ...once }, files: [...files] })
-    const { id } = (await this.#orGone(() => this.#asAllowed(view, send))) as RESTPostAPIChannelMessageResult
+    const { id } = (await this.#editReply(job, view)) ?? (await this.#postNew(job, view))
     return id
+  }
+
+  async #editReply({ place }: Job, view: View): Promise<APIMessage | undefined> {
+    if (!place.reply) return undefined
+    const route = place.reply as `/${string}`
+    const send = ({ body, files }: Message) => this.#rest.patch(route, { auth: false, body, files: [...files] })
+    try {
+      return (await this.#asAllowed(view, send)) as APIMessage
+    } catch (error) {
+      if (isGone(error)) return undefined
+      throw error
+    }
+  }
+
+  async #postNew({ id, place }: Job, view: View): Promise<APIMessage> {
+    const route = Routes.channelMessages(place.channel)
+    // With the nonce a request that is sent again after a time-out gives the message that stands already.
+    const once = { nonce: id, enforce_nonce: true }
+    const send = ({ body, files }: Message) => this.#rest.post(route, { body: { ...body, ...once }, files: [...files] })
+    return (await this.#orGone(() => this.#asAllowed(view, send))) as APIMessage
   }
 
   /** @throws PlaceGoneError */
