@@ -12,8 +12,11 @@ import { runProgress, secondsLeft, waitProgress } from './progress.ts'
 import { type Live, Records } from './records.ts'
 import { sentenceOf, Worker, type WorkerOptions } from './worker.ts'
 
-/** A job that ended the engine or the whole program this often is not tried again. */
-const MAX_ATTEMPTS = 3
+/**
+ * Somebody who ends the program takes no job down with it, however often, but a job that ends the program itself, as by all
+ * the memory of a container, must not do so for ever.
+ */
+const MAX_ATTEMPTS = 20
 
 export interface QueueEvents {
   /** A job's state, position, step or preview changed. Listeners must not throw. */
@@ -205,7 +208,7 @@ export class JobQueue extends EventEmitter<QueueEvents> {
       return await this.#drawOnce(live, signal)
     } catch (error) {
       const crashed = error instanceof EngineError && error.code === 'crashed'
-      if (!crashed || signal.aborted || live.job.attempts >= MAX_ATTEMPTS) throw error
+      if (!crashed || signal.aborted) throw error
       this.#log(live.job.id, error)
       await this.#records.change(live.job.id, (job) => (job.state === 'running' ? started(job) : job))
       return this.#drawOnce(live, signal)
@@ -273,7 +276,12 @@ export class JobQueue extends EventEmitter<QueueEvents> {
       const live = this.#records.live.get(id)
       return 1000 * ((live && secondsLeft(live, this.#worker.speed)) ?? 0)
     }
-    return forecast(this.#line.line, { now: Date.now(), intervalMs: RATE_INTERVAL_MS, msOf })
+    const { line } = this.#line
+    const now = Date.now()
+    const forecasts = forecast(line, { now, intervalMs: RATE_INTERVAL_MS, msOf })
+    // Whose turn it is already is still queued until its record says otherwise.
+    if (line.running) forecasts.set(line.running.id, { position: 1, doneAt: now + msOf(line.running.id) })
+    return forecasts
   }
 
   /** Turns a store's failure into a sentence for whoever asked; the log gets the reason, which names paths. */

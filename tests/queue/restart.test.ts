@@ -155,7 +155,7 @@ describe('kill -9', () => {
   it('gives up a job that takes the program down each time, and only that one', async () => {
     const place = await folders()
     const [poison, good] = jobsFor(2) as [Job, Job]
-    const jobs = [{ ...poison, request: { ...request, prompt: 'poison' } }, good]
+    const jobs = [{ ...poison, attempts: 17, request: { ...request, prompt: 'poison' } }, good]
     const first = start(place)
     first.add(...jobs)
     await first.ended()
@@ -164,7 +164,7 @@ describe('kill -9', () => {
     if (!first.lines.some(({ added }) => added === good.id)) last.add(good)
     await last.said((lines) => [poison.id, good.id].every((id) => lines.some(({ answered }) => answered === id)))
     const chat = await messages(place.chat)
-    expect(chat['message-0']).toMatchObject({ state: 'failed', error: expect.stringContaining('interrupted 3 times') })
+    expect(chat['message-0']).toMatchObject({ state: 'failed', error: expect.stringContaining('interrupted 20 times') })
     expect(chat['message-1']).toMatchObject({ state: 'done' })
   })
 })
