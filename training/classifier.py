@@ -1,0 +1,145 @@
+"""The judge: recognises concepts, trained on real pictures only, with one picture set kept out to measure its ceiling."""
+
+import random
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from pictures import DYES, Pictures, dyed, place, premultiplied
+from recipe import FOLDER, SIZE, autocast, recipe
+from stages import Checkpoint, log
+
+SETS = ("noto", "flat", "gradient", "3d", "firefox")
+KEPT_OUT = "blob"
+INPUT = 64
+
+
+def look_alikes(pictures: Pictures) -> dict[str, int]:
+    """Concept code to class: clock faces, moon phases and other drawings that differ by less than an eye would see share one."""
+    codes = sorted({a["code"] for a in pictures.about})
+    place_of = {code: k for k, code in enumerate(codes)}
+    total = torch.zeros(len(codes), len(codes))
+    shared = torch.zeros(len(codes), len(codes))
+    for style in ("noto", "flat"):
+        ids = [i for i, a in enumerate(pictures.about) if a["style"] == style]
+        small = F.adaptive_avg_pool2d(premultiplied(pictures, ids, "cpu"), 24)
+        flat = small.flatten(1)  # with alpha: on white, a cloud and a tooth would look alike
+        where = torch.tensor([place_of[pictures.about[i]["code"]] for i in ids])
+        distance = torch.cdist(flat, flat) / flat.shape[1] ** 0.5
+        total[where[:, None], where[None]] += distance
+        shared[where[:, None], where[None]] += 1
+    alike = (total / shared.clamp(min=1) < 0.075) & (shared > 0)
+    named = {a["code"]: a["name"] for a in pictures.about}
+    clocks = [place_of[c] for c in codes if "o’clock" in named[c] or "o'clock" in named[c] or "-thirty" in named[c]]
+    moons = [place_of[c] for c in codes if named[c].endswith(("moon", "crescent moon", "quarter moon", "gibbous moon"))]
+    group = list(range(len(codes)))
+
+    def root(k):
+        while group[k] != k:
+            k = group[k]
+        return k
+
+    pairs = [(a, b) for a, b in alike.nonzero().tolist() if a < b]
+    pairs += list(zip(clocks, clocks[1:], strict=False)) + list(zip(moons, moons[1:], strict=False))
+    for a, b in pairs:
+        group[root(b)] = root(a)
+    roots = sorted({root(k) for k in range(len(codes))})
+    return {code: roots.index(root(k)) for code, k in place_of.items()}
+
+
+class Classifier(nn.Module):
+    def __init__(self, classes: int):
+        super().__init__()
+
+        def block(inward, outward, stride):
+            return nn.Sequential(
+                nn.Conv2d(inward, outward, 3, stride, 1, bias=False), nn.BatchNorm2d(outward), nn.ReLU(),
+                nn.Conv2d(outward, outward, 3, 1, 1, bias=False), nn.BatchNorm2d(outward), nn.ReLU(),
+            )  # fmt: skip
+
+        self.body = nn.Sequential(
+            nn.Conv2d(3, 32, 5, 2, 2), nn.ReLU(), block(32, 64, 2), block(64, 128, 2), block(128, 256, 2)
+        )
+        self.head = nn.Sequential(nn.Flatten(), nn.Dropout(0.3), nn.Linear(256 * 16, 256), nn.ReLU(), nn.Linear(256, classes))
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        """RGB in [-1, 1], [B, 3, 64, 64], to logits."""
+        return self.head(self.body(pictures))
+
+
+def augmented(pictures: Pictures, ids, device) -> torch.Tensor:
+    rgba = premultiplied(pictures, ids, device)
+    for k in range(len(rgba)):
+        if random.random() < 0.2:
+            rgba[k] = dyed(rgba[k], random.choice(DYES))
+    scales = [random.uniform(0.55, 1.15) for _ in ids]
+    boxes = [(random.uniform(-1, 1) * max(0.15, 1 - s) * 0.6, random.uniform(-1, 1) * max(0.15, 1 - s) * 0.6, s) for s in scales]
+    rgba = F.avg_pool2d(place(rgba, boxes, 0.3), SIZE // INPUT)
+    n = len(rgba)
+    white = (torch.rand(n, 1, device=device) < 0.4).float()
+    background = (white + (1 - white) * torch.rand(n, 3, device=device))[:, :, None, None]
+    picture = (rgba[:, :3] + (1 - rgba[:, 3:]) * background) * 2 - 1
+    picture = picture * (0.8 + 0.4 * torch.rand(n, 1, 1, 1, device=device)) + 0.15 * torch.randn(n, 3, 1, 1, device=device)
+    # Drawings are soft or sharp: blur some, so that softness alone is not held against a generated one.
+    soft = F.interpolate(F.avg_pool2d(picture, 2), size=INPUT, mode="bilinear", align_corners=False)
+    amount = (torch.rand(n, 1, 1, 1, device=device) * 1.6 - 0.6).clamp(0, 1)
+    return picture + amount * (soft - picture) + 0.05 * torch.randn_like(picture)
+
+
+def train(minutes: float | None = None) -> None:
+    chosen = recipe()
+    device = chosen.device
+    pictures = Pictures(styles=SETS)
+    classes = look_alikes(Pictures())
+    known = [i for i, a in enumerate(pictures.about) if a["code"] in classes]
+    labels = {i: classes[pictures.about[i]["code"]] for i in known}
+    model = Classifier(max(classes.values()) + 1).to(device)
+    checkpoint = Checkpoint("classifier", model, minutes or chosen.classifier_minutes)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.02)
+    checkpoint.restore(optimizer)
+    log("classifier", f"{len(classes)} concepts in {max(classes.values()) + 1} classes, {len(known)} pictures")
+    random.seed(checkpoint.step)
+    for step, done in checkpoint.steps():
+        for group in optimizer.param_groups:
+            group["lr"] = 1.5e-3 * min(1, (step + 1) / 100) * (1 - done) + 1e-5
+        ids = random.choices(known, k=chosen.classifier_batch)
+        target = torch.tensor([labels[i] for i in ids], device=device)
+        with autocast(chosen):
+            loss = F.cross_entropy(model(augmented(pictures, ids, device)).float(), target, label_smoothing=0.05)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        checkpoint.log(step, done, len(ids), loss=loss)
+        checkpoint.save(optimizer)
+    checkpoint.finish(optimizer)
+    top1, top5 = ceiling()
+    log("classifier", f"on {KEPT_OUT}, never trained on: top-1 {top1:.1%}, top-5 {top5:.1%}")
+
+
+class Judge:
+    def __init__(self):
+        self.classes = look_alikes(Pictures())
+        self.model = Classifier(max(self.classes.values()) + 1)
+        self.model.load_state_dict(torch.load(FOLDER / "classifier.pt", map_location="cpu", weights_only=True)["model"])
+        self.model.eval()
+
+    @torch.no_grad()
+    def ranked(self, pictures: torch.Tensor) -> torch.Tensor:
+        """RGB in 0..1, any size, to class numbers, likeliest first."""
+        small = F.interpolate(pictures, size=(INPUT, INPUT), mode="area")
+        return torch.cat([self.model(part * 2 - 1).argsort(1, descending=True) for part in small.split(64)])
+
+
+def ceiling() -> tuple[float, float]:
+    judge = Judge()
+    pictures = Pictures(styles=(KEPT_OUT,))
+    ids = [i for i, a in enumerate(pictures.about) if a["code"] in judge.classes]
+    rgba = premultiplied(pictures, ids, "cpu")
+    ranked = judge.ranked(rgba[:, :3] + 1 - rgba[:, 3:])
+    target = torch.tensor([judge.classes[pictures.about[i]["code"]] for i in ids])[:, None]
+    return (ranked[:, :1] == target).float().mean().item(), (ranked[:, :5] == target).any(1).float().mean().item()
+
+
+if __name__ == "__main__":
+    train()
