@@ -49,7 +49,7 @@ def train(minutes: float | None = None) -> None:
     chosen = recipe()
     minutes = minutes or chosen.autoencoder_minutes
     device = chosen.device
-    pictures = Pictures(styles=(*STYLES, "blob"))
+    pictures = Pictures(styles=(*STYLES, "blob")).to(device)
     model = Autoencoder(chosen.autoencoder_blocks).to(device, memory_format=torch.channels_last)
     checkpoint = Checkpoint("autoencoder", model, minutes)
     # With an encoder that is kept (a decoder trained anew on latents that a UNet already knows), only the decoder learns.
@@ -68,7 +68,7 @@ def train(minutes: float | None = None) -> None:
                 with torch.no_grad():
                     mean = model.moments(target).chunk(2, 1)[0]
                 # What the UNet draws is never exact: the decoder learns to forgive a little noise.
-                latents = mean + mean.std() * 0.15 * torch.rand(len(mean), 1, 1, 1) * torch.randn_like(mean)
+                latents = mean + mean.std() * 0.15 * torch.rand(len(mean), 1, 1, 1, device=device) * torch.randn_like(mean)
                 kl = torch.zeros((), device=device)
             else:
                 mean, log_variance = model.moments(target).float().chunk(2, 1)
@@ -97,7 +97,7 @@ def load(device="cpu") -> Autoencoder:
 def encode_latents() -> None:
     """Composes and encodes the pictures that the UNet learns from, once: latents.pt holds scenes and float16 latents."""
     chosen = recipe()
-    pictures = Pictures()
+    pictures = Pictures().to(chosen.device)
     model = load(chosen.device)
     rng = random.Random(0)
     scenes = [random_scene(pictures, rng) for _ in range(chosen.latents)]

@@ -90,7 +90,7 @@ def augmented(pictures: Pictures, ids, device) -> torch.Tensor:
 def train(minutes: float | None = None) -> None:
     chosen = recipe()
     device = chosen.device
-    pictures = Pictures(styles=SETS)
+    pictures = Pictures(styles=SETS).to(device)
     classes = look_alikes(Pictures())
     known = [i for i, a in enumerate(pictures.about) if a["code"] in classes]
     labels = {i: classes[pictures.about[i]["code"]] for i in known}

@@ -1,24 +1,46 @@
 """Trains text encoder and prior, then these and the UNet together (v-prediction, zero terminal SNR, min-SNR weights), and samples."""
 
+import copy
 import random
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.data import DataLoader, IterableDataset
 
 import autoencoder
 from captions import Captions
 from denoiser import TextToLatents, scheduler
 from pictures import Pictures, Scene
-from recipe import FOLDER, LATENT_CHANNELS, LATENT_SIZE, STYLES, autocast, recipe
+from recipe import CONTEXT, FOLDER, LATENT_CHANNELS, LATENT_SIZE, STYLES, autocast, recipe
 from stages import Average, Checkpoint
-from tokenizer import Encoder
+from tokenizer import EOS_ID, Encoder
 
 STYLE_NAMES = list(STYLES)
 
 
+class Captioned(IterableDataset):
+    """Batches of scene numbers and token ids, worded anew each time; loader processes make them ahead of a GPU."""
+
+    def __init__(self, scenes: list[Scene], pictures: Pictures, n: int, longest: int):
+        self.scenes, self.captions, self.encode = scenes, Captions(pictures), Encoder()
+        self.n, self.longest = n, longest
+
+    def __iter__(self):
+        rng = random.Random(torch.initial_seed())  # differs by loader process
+        while True:
+            picked, tokens = [], []
+            while len(picked) < self.n:
+                k = rng.randrange(len(self.scenes))
+                [ids] = self.encode([self.captions.caption(self.scenes[k], rng)])
+                if ids[self.longest - 1] == EOS_ID:
+                    picked.append(k)
+                    tokens.append(ids[: self.longest])
+            yield torch.tensor(picked), torch.tensor(tokens)
+
+
 class Examples:
-    """Latents (scaled to unit variance) with captions that are worded anew each time."""
+    """Latents (scaled to unit variance) with captions."""
 
     def __init__(self, device: str):
         saved = torch.load(FOLDER / "latents.pt", map_location="cpu", weights_only=True)
@@ -26,17 +48,18 @@ class Examples:
         self.scale = saved["scale"]
         self.latents = saved["latents"].to(device)
         self.pictures = Pictures()
-        self.captions = Captions(self.pictures)
-        self.encode = Encoder()
         self.device = device
         styles = [STYLE_NAMES.index(self.pictures.about[s.first]["style"]) for s in self.scenes]
         self.styles = torch.tensor(styles, device=device)
 
-    def batch(self, n: int, rng: random.Random):
-        picked = [rng.randrange(len(self.scenes)) for _ in range(n)]
-        ids = torch.tensor(self.encode([self.captions.caption(self.scenes[k], rng) for k in picked]))
-        picked = torch.tensor(picked, device=self.device)
-        return self.latents[picked].float() * self.scale, ids.to(self.device), self.styles[picked]
+    def batches(self, n: int, longest=CONTEXT):
+        """Yields latents [n, 4, 16, 16], ids [n, longest] and styles [n]; captions of more tokens are passed over."""
+        light = copy.copy(self.pictures)
+        light.rgba = None  # loader processes need the words only
+        source = Captioned(self.scenes, light, n, longest)
+        for picked, ids in DataLoader(source, batch_size=None, num_workers=recipe().loaders):
+            picked = picked.to(self.device)
+            yield self.latents[picked].float() * self.scale, ids.to(self.device), self.styles[picked]
 
 
 def prior_loss(drafts: torch.Tensor, latents: torch.Tensor, styles: torch.Tensor) -> torch.Tensor:
@@ -52,12 +75,12 @@ def train_prior(minutes: float | None = None) -> None:
     weights = list(trained.parameters())
     optimizer = torch.optim.AdamW(weights, lr=1e-3, betas=(0.9, 0.98), weight_decay=0.01)
     checkpoint.restore(optimizer)
-    examples = Examples(chosen.device)
-    rng = random.Random(checkpoint.step)
+    # Short captions only: the text encoder is nearly all of the cost, and padding most of the text.
+    batches = Examples(chosen.device).batches(chosen.prior_batch, longest=14)
     for step, done in checkpoint.steps():
         for group in optimizer.param_groups:
             group["lr"] = 1.2e-3 * min(1, (step + 1) / 100) * (1 - 0.85 * done)
-        latents, ids, styles = examples.batch(chosen.prior_batch, rng)
+        latents, ids, styles = next(batches)
         with autocast(chosen):
             loss = prior_loss(trained["prior"](model.states(ids)), latents, styles)
         optimizer.zero_grad()
@@ -79,18 +102,20 @@ def train_unet(minutes: float | None = None) -> None:
         prior = torch.load(FOLDER / "prior.pt", map_location="cpu", weights_only=True)["model"]
         model.text.load_state_dict({k[5:]: v for k, v in prior.items() if k.startswith("text.")})
         model.denoiser.prior.load_state_dict({k[6:]: v for k, v in prior.items() if k.startswith("prior.")})
+    if not chosen.joint:
+        model.text.requires_grad_(False)
+        model.denoiser.prior.requires_grad_(False)
     average = Average(model)
-    weights = list(model.parameters())
+    weights = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=1e-3, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
     checkpoint.restore(optimizer, average)
-    examples = Examples(device)
+    batches = Examples(device).batches(chosen.unet_batch)
     alphas = scheduler().alphas_cumprod.to(device)
-    rng = random.Random(checkpoint.step)
-    peak = 8e-4 if device == "cpu" else 1.5e-3
+    peak = 5e-4 if device == "cpu" else 1e-3
     for step, done in checkpoint.steps():
         for group in optimizer.param_groups:
-            group["lr"] = peak * min(1, (step + 1) / 200) * (1 - done) + 1e-5
-        latents, ids, styles = examples.batch(chosen.unet_batch, rng)
+            group["lr"] = peak * min(1, (step + 1) / 50) * (1 - done) + 1e-5
+        latents, ids, styles = next(batches)
         n = len(latents)
         steps = torch.randint(0, 1000, (n,), device=device)
         alpha = alphas[steps].view(-1, 1, 1, 1)
@@ -141,7 +166,7 @@ def sample(model: TextToLatents, prompts: list[str], seeds: list[int], steps=20,
     schedule = scheduler()
     schedule.set_timesteps(steps)
     for t in schedule.timesteps:
-        both = model.denoiser.denoise(torch.cat([latents, latents]), t.to(device), states, drafts)
+        both = model.denoiser.denoise(torch.cat([latents, latents]), t.to(device).expand(len(states)), states, drafts)
         conditional, unconditional = both.chunk(2)
         latents = schedule.step(unconditional + guidance * (conditional - unconditional), t, latents).prev_sample
     return latents

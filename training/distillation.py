@@ -1,7 +1,6 @@
 """Progressive distillation (Salimans & Ho 2022): the student learns two guided steps of its teacher as one, from 16 to 8 to 4."""
 
 import copy
-import random
 
 import torch
 from torch import nn
@@ -10,6 +9,7 @@ import diffusion
 from denoiser import scheduler
 from recipe import autocast, recipe
 from stages import Average, Checkpoint
+from tokenizer import Encoder
 
 PHASES = (8, 4)  # the student's steps; its teacher takes twice as many
 GUIDANCE = 4.0
@@ -30,8 +30,8 @@ def train(minutes: float | None = None) -> None:
     chosen = recipe()
     device = chosen.device
     alphas = scheduler().alphas_cumprod.to(device)
-    examples = diffusion.Examples(device)
-    empty = torch.tensor(examples.encode([""]), device=device)
+    batches = diffusion.Examples(device).batches(chosen.unet_batch)
+    empty = torch.tensor(Encoder()([""]), device=device)
     for phase, steps in enumerate(PHASES):
         teacher = diffusion.load(device, "unet" if phase == 0 else f"distilled{PHASES[phase - 1]}")
         student = copy.deepcopy(teacher).train()
@@ -41,12 +41,11 @@ def train(minutes: float | None = None) -> None:
         weights = list(student.denoiser.parameters())
         optimizer = torch.optim.AdamW(weights, lr=1e-4, betas=(0.9, 0.99), weight_decay=0.0)
         checkpoint.restore(optimizer, average)
-        rng = random.Random(checkpoint.step)
         times = torch.tensor(schedule(steps), device=device)
         for step, done in checkpoint.steps():
             for group in optimizer.param_groups:
                 group["lr"] = 2e-4 * min(1, (step + 1) / 50) * (1 - done) + 1e-6
-            latents, ids, _ = examples.batch(chosen.unet_batch, rng)
+            latents, ids, _ = next(batches)
             n = len(latents)
             at = times[torch.randint(0, steps, (n,), device=device)]
             half = 500 // steps

@@ -42,6 +42,10 @@ class Pictures:
     def __len__(self):
         return len(self.about)
 
+    def to(self, device: str) -> "Pictures":
+        self.rgba = self.rgba.to(device)
+        return self
+
 
 def _gendered(about) -> bool:
     """Joined sequences of people (woman firefighter, families) are drawn too small and too alike to learn from."""
@@ -80,7 +84,7 @@ def compose(pictures: Pictures, scenes: list[Scene], jitter=0.0, device="cpu") -
 
 
 def premultiplied(pictures: Pictures, ids, device) -> torch.Tensor:
-    rgba = pictures.rgba[torch.as_tensor(ids)].to(device).float() / 255
+    rgba = pictures.rgba[torch.as_tensor(ids, device=pictures.rgba.device)].to(device).float() / 255
     return torch.cat([rgba[:, :3] * rgba[:, 3:], rgba[:, 3:]], 1)
 
 
@@ -90,7 +94,7 @@ def dyed(rgba: torch.Tensor, name: str) -> torch.Tensor:
     colour = rgba[:3] / alpha
     weights = torch.tensor([0.299, 0.587, 0.114], device=rgba.device).view(3, 1, 1)
     light = (colour * weights).sum(0, keepdim=True)
-    middle = light[rgba[3:] > 0.5].median() if (rgba[3:] > 0.5).any() else torch.tensor(0.5)
+    middle = light[rgba[3:] > 0.5].median() if (rgba[3:] > 0.5).any() else light.mean()
     middle = middle.clamp(0.15, 0.85)
     target = torch.tensor(COLOURS[name], device=rgba.device, dtype=torch.float32).view(3, 1, 1) / 255
     dark = target * (light / middle)

@@ -42,6 +42,7 @@ GROUPS = ("smileys-emotion", "people-body", "animals-nature", "food-drink", "tra
 class Recipe:
     device: str
     threads: int
+    loaders: int  # processes that word captions ahead
     jitter: float  # how far drawings are shifted, scaled and mirrored, 0 (never) to 1; costs samples, buys variety
     latents: int  # pictures composed and encoded once, in advance
     autoencoder_blocks: tuple[int, ...]
@@ -49,8 +50,10 @@ class Recipe:
     autoencoder_minutes: float
     prior_batch: int
     prior_minutes: float
+    readout_captions: int
     unet_blocks: tuple[int, ...]
     unet_batch: int
+    joint: bool  # whether text encoder and prior go on learning beside the UNet
     unet_minutes: float
     distill_minutes: float  # 0 leaves the many-step model as it is
     classifier_batch: int
@@ -58,18 +61,18 @@ class Recipe:
 
 
 CPU = Recipe(
-    device="cpu", threads=2, jitter=0.0, latents=30_000,
+    device="cpu", threads=2, loaders=0, jitter=0.0, latents=30_000,
     autoencoder_blocks=(32, 64, 64), autoencoder_batch=16, autoencoder_minutes=60,
-    prior_batch=128, prior_minutes=20,
-    unet_blocks=(64, 128, 192), unet_batch=48, unet_minutes=180,
+    prior_batch=128, prior_minutes=20, readout_captions=60_000,
+    unet_blocks=(64, 128, 192), unet_batch=48, joint=False, unet_minutes=180,
     distill_minutes=0,
     classifier_batch=64, classifier_minutes=20,
 )
 CUDA = replace(
-    CPU, device="cuda", jitter=1.0, latents=300_000,
+    CPU, device="cuda", threads=8, loaders=12, jitter=0.3, latents=300_000,
     autoencoder_blocks=(64, 128, 128), autoencoder_batch=128, autoencoder_minutes=5,
-    prior_batch=2048, prior_minutes=1.5,
-    unet_batch=1024, unet_minutes=9,
+    prior_batch=2048, prior_minutes=1.5, readout_captions=200_000,
+    unet_batch=1024, joint=True, unet_minutes=9,
     distill_minutes=2,
     classifier_batch=512, classifier_minutes=2,
 )

@@ -34,6 +34,7 @@ def main() -> None:
     import diffusion
     import distillation
     import export
+    import readout
     import tokenizer
 
     chosen = recipe.recipe()
@@ -42,7 +43,7 @@ def main() -> None:
         "tokenizer": lambda: done("tokenizer.json") or tokenizer.train(),
         "autoencoder": autoencoder.train,
         "latents": lambda: done("latents.pt") or autoencoder.encode_latents(),
-        "prior": diffusion.train_prior,
+        "prior": lambda: (diffusion.train_prior(), readout.fit()),
         "unet": diffusion.train_unet,
         "distill": lambda: distillation.train() if chosen.distill_minutes else None,
         "classifier": classifier.train,

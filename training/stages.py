@@ -30,6 +30,7 @@ class Checkpoint:
         if self.state:
             model.load_state_dict(self.state["model"])
             self.step, self.spent, self.items = self.state["step"], self.state["spent"], self.state["items"]
+        self.before = self.spent
 
     def restore(self, optimizer=None, average=None) -> None:
         """Optimizer and average are absent from weights that were only carried over."""
@@ -71,7 +72,8 @@ class Checkpoint:
         os.replace(partial, self.path)
 
     def finish(self, optimizer=None, average=None) -> None:
-        self.save(optimizer, average, force=True)
+        if self.spent > self.before:
+            self.save(optimizer, average, force=True)
         log(self.name, f"done: {self.step} steps, {self.items} items, {self.spent:.1f} min")
 
 
