@@ -12,7 +12,6 @@ from stages import Checkpoint, log
 
 SETS = ("noto", "flat", "gradient", "3d", "firefox")
 KEPT_OUT = "blob"
-INPUT = 64
 
 
 def look_alikes(pictures: Pictures) -> dict[str, int]:
@@ -49,8 +48,9 @@ def look_alikes(pictures: Pictures) -> dict[str, int]:
 
 
 class Classifier(nn.Module):
-    def __init__(self, classes: int):
+    def __init__(self, classes: int, size: int):
         super().__init__()
+        self.size = size
 
         def block(inward, outward, stride):
             return nn.Sequential(
@@ -61,28 +61,28 @@ class Classifier(nn.Module):
         self.body = nn.Sequential(
             nn.Conv2d(3, 32, 5, 2, 2), nn.ReLU(), block(32, 64, 2), block(64, 128, 2), block(128, 256, 2)
         )
-        self.head = nn.Sequential(nn.Flatten(), nn.Dropout(0.3), nn.Linear(256 * 16, 256), nn.ReLU(), nn.Linear(256, classes))
+        self.head = nn.Sequential(nn.Flatten(), nn.Dropout(0.2), nn.Linear(256 * (size // 16) ** 2, 256), nn.ReLU(), nn.Linear(256, classes))
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """RGB in [-1, 1], [B, 3, 64, 64], to logits."""
+        """RGB in [-1, 1], [B, 3, size, size], to logits."""
         return self.head(self.body(pictures))
 
 
-def augmented(pictures: Pictures, ids, device) -> torch.Tensor:
+def augmented(pictures: Pictures, ids, size: int, device) -> torch.Tensor:
     rgba = premultiplied(pictures, ids, device)
     for k in range(len(rgba)):
         if random.random() < 0.2:
             rgba[k] = dyed(rgba[k], random.choice(DYES))
     scales = [random.uniform(0.55, 1.15) for _ in ids]
     boxes = [(random.uniform(-1, 1) * max(0.15, 1 - s) * 0.6, random.uniform(-1, 1) * max(0.15, 1 - s) * 0.6, s) for s in scales]
-    rgba = F.avg_pool2d(place(rgba, boxes, 0.3), SIZE // INPUT)
+    rgba = F.avg_pool2d(place(rgba, boxes, 0.3), 2)
     n = len(rgba)
     white = (torch.rand(n, 1, device=device) < 0.4).float()
     background = (white + (1 - white) * torch.rand(n, 3, device=device))[:, :, None, None]
     picture = (rgba[:, :3] + (1 - rgba[:, 3:]) * background) * 2 - 1
     picture = picture * (0.8 + 0.4 * torch.rand(n, 1, 1, 1, device=device)) + 0.15 * torch.randn(n, 3, 1, 1, device=device)
     # Drawings are soft or sharp: blur some, so that softness alone is not held against a generated one.
-    soft = F.interpolate(F.avg_pool2d(picture, 2), size=INPUT, mode="bilinear", align_corners=False)
+    soft = F.interpolate(F.avg_pool2d(picture, 2), size=size, mode="bilinear", align_corners=False)
     amount = (torch.rand(n, 1, 1, 1, device=device) * 1.6 - 0.6).clamp(0, 1)
     return picture + amount * (soft - picture) + 0.05 * torch.randn_like(picture)
 
@@ -90,23 +90,27 @@ def augmented(pictures: Pictures, ids, device) -> torch.Tensor:
 def train(minutes: float | None = None) -> None:
     chosen = recipe()
     device = chosen.device
-    pictures = Pictures(styles=SETS).to(device)
+    pictures = Pictures(styles=SETS)
+    size = chosen.classifier_size
+    # Twice the size that is judged is enough to shift and scale from.
+    pictures.rgba = F.avg_pool2d(pictures.rgba.float(), SIZE // (2 * size)).round().to(torch.uint8).to(device)
     classes = look_alikes(Pictures())
     known = [i for i, a in enumerate(pictures.about) if a["code"] in classes]
     labels = {i: classes[pictures.about[i]["code"]] for i in known}
-    model = Classifier(max(classes.values()) + 1).to(device)
+    model = Classifier(max(classes.values()) + 1, size).to(device)
     checkpoint = Checkpoint("classifier", model, minutes or chosen.classifier_minutes)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.02)
     checkpoint.restore(optimizer)
     log("classifier", f"{len(classes)} concepts in {max(classes.values()) + 1} classes, {len(known)} pictures")
     random.seed(checkpoint.step)
+    model.train()
     for step, done in checkpoint.steps():
         for group in optimizer.param_groups:
             group["lr"] = 1.5e-3 * min(1, (step + 1) / 100) * (1 - done) + 1e-5
         ids = random.choices(known, k=chosen.classifier_batch)
         target = torch.tensor([labels[i] for i in ids], device=device)
         with autocast(chosen):
-            loss = F.cross_entropy(model(augmented(pictures, ids, device)).float(), target, label_smoothing=0.05)
+            loss = F.cross_entropy(model(augmented(pictures, ids, size, device)).float(), target, label_smoothing=0.05)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -120,14 +124,15 @@ def train(minutes: float | None = None) -> None:
 class Judge:
     def __init__(self):
         self.classes = look_alikes(Pictures())
-        self.model = Classifier(max(self.classes.values()) + 1)
-        self.model.load_state_dict(torch.load(FOLDER / "classifier.pt", map_location="cpu", weights_only=True)["model"])
-        self.model.eval()
+        weights = torch.load(FOLDER / "classifier.pt", map_location="cpu", weights_only=True)["model"]
+        size = round((weights["head.2.weight"].shape[1] / 256) ** 0.5) * 16
+        self.model = Classifier(max(self.classes.values()) + 1, size).eval()
+        self.model.load_state_dict(weights)
 
     @torch.no_grad()
     def ranked(self, pictures: torch.Tensor) -> torch.Tensor:
         """RGB in 0..1, any size, to class numbers, likeliest first."""
-        small = F.interpolate(pictures, size=(INPUT, INPUT), mode="area")
+        small = F.interpolate(pictures, size=(self.model.size,) * 2, mode="area")
         return torch.cat([self.model(part * 2 - 1).argsort(1, descending=True) for part in small.split(64)])
 
 

@@ -12,9 +12,9 @@ import autoencoder
 from captions import Captions
 from denoiser import TextToLatents, scheduler
 from pictures import Pictures, Scene
-from recipe import CONTEXT, FOLDER, LATENT_CHANNELS, LATENT_SIZE, STYLES, autocast, recipe
+from recipe import FOLDER, LATENT_CHANNELS, LATENT_SIZE, STYLES, autocast, recipe
 from stages import Average, Checkpoint
-from tokenizer import EOS_ID, Encoder
+from tokenizer import Encoder
 
 STYLE_NAMES = list(STYLES)
 
@@ -22,20 +22,14 @@ STYLE_NAMES = list(STYLES)
 class Captioned(IterableDataset):
     """Batches of scene numbers and token ids, worded anew each time; loader processes make them ahead of a GPU."""
 
-    def __init__(self, scenes: list[Scene], pictures: Pictures, n: int, longest: int):
-        self.scenes, self.captions, self.encode = scenes, Captions(pictures), Encoder()
-        self.n, self.longest = n, longest
+    def __init__(self, scenes: list[Scene], pictures: Pictures, n: int):
+        self.scenes, self.captions, self.encode, self.n = scenes, Captions(pictures), Encoder(), n
 
     def __iter__(self):
         rng = random.Random(torch.initial_seed())  # differs by loader process
         while True:
-            picked, tokens = [], []
-            while len(picked) < self.n:
-                k = rng.randrange(len(self.scenes))
-                [ids] = self.encode([self.captions.caption(self.scenes[k], rng)])
-                if ids[self.longest - 1] == EOS_ID:
-                    picked.append(k)
-                    tokens.append(ids[: self.longest])
+            picked = [rng.randrange(len(self.scenes)) for _ in range(self.n)]
+            tokens = self.encode([self.captions.caption(self.scenes[k], rng) for k in picked])
             yield torch.tensor(picked), torch.tensor(tokens)
 
 
@@ -52,11 +46,11 @@ class Examples:
         styles = [STYLE_NAMES.index(self.pictures.about[s.first]["style"]) for s in self.scenes]
         self.styles = torch.tensor(styles, device=device)
 
-    def batches(self, n: int, longest=CONTEXT):
-        """Yields latents [n, 4, 16, 16], ids [n, longest] and styles [n]; captions of more tokens are passed over."""
+    def batches(self, n: int):
+        """Yields latents [n, 4, 16, 16], ids [n, 24] and styles [n]."""
         light = copy.copy(self.pictures)
         light.rgba = None  # loader processes need the words only
-        source = Captioned(self.scenes, light, n, longest)
+        source = Captioned(self.scenes, light, n)
         for picked, ids in DataLoader(source, batch_size=None, num_workers=recipe().loaders):
             picked = picked.to(self.device)
             yield self.latents[picked].float() * self.scale, ids.to(self.device), self.styles[picked]
@@ -73,13 +67,16 @@ def train_prior(minutes: float | None = None) -> None:
     trained = nn.ModuleDict({"text": model.text, "prior": model.denoiser.prior})
     checkpoint = Checkpoint("prior", trained, minutes or chosen.prior_minutes)
     weights = list(trained.parameters())
-    optimizer = torch.optim.AdamW(weights, lr=1e-3, betas=(0.9, 0.98), weight_decay=0.01)
+    # The last layer sums thousands of features: Adam's equal steps on all of them would overshoot at the others' rate.
+    last = list(model.denoiser.prior.outward.parameters())
+    others = [p for p in weights if all(p is not q for q in last)]
+    groups = [{"params": others, "rate": 1.0}, {"params": last, "rate": 0.1}]
+    optimizer = torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
     checkpoint.restore(optimizer)
-    # Short captions only: the text encoder is nearly all of the cost, and padding most of the text.
-    batches = Examples(chosen.device).batches(chosen.prior_batch, longest=14)
+    batches = Examples(chosen.device).batches(chosen.prior_batch)
     for step, done in checkpoint.steps():
         for group in optimizer.param_groups:
-            group["lr"] = 1.2e-3 * min(1, (step + 1) / 100) * (1 - 0.85 * done)
+            group["lr"] = 1.2e-3 * group["rate"] * min(1, (step + 1) / 100) * (1 - 0.9 * done)
         latents, ids, styles = next(batches)
         with autocast(chosen):
             loss = prior_loss(trained["prior"](model.states(ids)), latents, styles)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from recipe import COLOURS, FOLDER, GROUPS, SIZE, STYLES
+from recipe import COLOURS, FOLDER, GROUPS, STYLES
 
 COLOUR_NAMES = list(COLOURS)
 COLOUR_VALUES = torch.tensor([COLOURS[name] for name in COLOUR_NAMES], dtype=torch.float32) / 255
@@ -129,7 +129,7 @@ def place(rgba: torch.Tensor, boxes, jitter: float) -> torch.Tensor:
     theta[:, 0, 2] = -centre[:, 0] * mirror / scale
     theta[:, 1, 2] = -centre[:, 1] / scale
     # Shrinking to half by bilinear sampling alone would alias.
-    small = F.interpolate(F.avg_pool2d(rgba, 2), size=(SIZE, SIZE), mode="bilinear", align_corners=False)
+    small = F.interpolate(F.avg_pool2d(rgba, 2), size=rgba.shape[-2:], mode="bilinear", align_corners=False)
     source = torch.where((scale < 0.7).view(-1, 1, 1, 1), small, rgba)
     grid = F.affine_grid(theta, list(rgba.shape), align_corners=False)
     return F.grid_sample(source, grid, align_corners=False, padding_mode="zeros")

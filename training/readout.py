@@ -7,7 +7,7 @@ from denoiser import DRAFT, TextToLatents
 from recipe import FOLDER, recipe
 from stages import log
 
-RIDGE = 0.01
+RIDGE = 0.003
 
 
 @torch.no_grad()

@@ -56,6 +56,7 @@ class Recipe:
     joint: bool  # whether text encoder and prior go on learning beside the UNet
     unet_minutes: float
     distill_minutes: float  # 0 leaves the many-step model as it is
+    classifier_size: int
     classifier_batch: int
     classifier_minutes: float
 
@@ -66,7 +67,7 @@ CPU = Recipe(
     prior_batch=128, prior_minutes=20, readout_captions=60_000,
     unet_blocks=(64, 128, 192), unet_batch=48, joint=False, unet_minutes=180,
     distill_minutes=0,
-    classifier_batch=64, classifier_minutes=20,
+    classifier_size=32, classifier_batch=64, classifier_minutes=20,
 )
 CUDA = replace(
     CPU, device="cuda", threads=8, loaders=12, jitter=0.3, latents=300_000,
@@ -74,7 +75,7 @@ CUDA = replace(
     prior_batch=2048, prior_minutes=1.5, readout_captions=200_000,
     unet_batch=1024, joint=True, unet_minutes=9,
     distill_minutes=2,
-    classifier_batch=512, classifier_minutes=2,
+    classifier_size=64, classifier_batch=512, classifier_minutes=2,
 )
 
 
