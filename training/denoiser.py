@@ -68,7 +68,7 @@ class Prior(nn.Module):
         return torch.cat([pooled, nn.functional.gelu(self.inward(pooled))], 1)
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
-        return self.outward(self.features(states)).view(len(states), -1, LATENT_SIZE, LATENT_SIZE)
+        return self.outward(self.features(states)).view(states.shape[0], -1, LATENT_SIZE, LATENT_SIZE)
 
 
 class Denoiser(nn.Module):

@@ -124,11 +124,12 @@ def export(output: Path, steps: int | None = None, guidance: float | None = None
     for part in ("vae_decoder", "vae_encoder"):
         write_json(output / part / "config.json", {"_class_name": "AutoencoderKL", **kl, **shape})
     scheduler().save_pretrained(output / "scheduler")
-    write_json(output / "tokenizer/tokenizer.json", json.loads((FOLDER / "tokenizer.json").read_text()))
     write_json(
         output / "tokenizer/tokenizer_config.json",
         {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": CONTEXT, "bos_token": BOS, "eos_token": EOS, "pad_token": EOS, "unk_token": EOS},
     )
+    tokenizer = json.loads((FOLDER / "tokenizer.json").read_text())
+    (output / "tokenizer/tokenizer.json").write_text(json.dumps(tokenizer, ensure_ascii=False, separators=(",", ":")) + "\n")
     write_json(
         output / "generation_config.json",
         {"num_inference_steps": steps, "guidance_scale": guidance, "height": SIZE, "width": SIZE},

@@ -71,7 +71,7 @@ CPU = Recipe(
 )
 CUDA = replace(
     CPU, device="cuda", threads=8, loaders=12, jitter=0.3, latents=300_000,
-    autoencoder_blocks=(64, 128, 128), autoencoder_batch=128, autoencoder_minutes=5,
+    autoencoder_blocks=(48, 96, 128), autoencoder_batch=128, autoencoder_minutes=5,
     prior_batch=2048, prior_minutes=1.5, readout_captions=200_000,
     unet_batch=1024, joint=True, unet_minutes=9,
     distill_minutes=2,
