@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { StableDiffusionPipeline } from '../../src/engine/index.ts'
 import type { Tensor } from '../../src/engine/tensor.ts'
-import { compare, tinyPipeline } from './tiny-pipeline.ts'
+import { compare, ON_CPU, tinyPipeline } from './tiny-pipeline.ts'
 
 async function draw(pipe: StableDiffusionPipeline): Promise<Tensor> {
   const { images } = await pipe.generate({
@@ -26,7 +26,7 @@ function noise(length: number, dims: number[]) {
 describe.each(['tiny-sd1', 'tiny-sdxl'])('%s', (name) => {
   it('gives the same output sliced and fused, and its own graph back', async () => {
     const folder = tinyPipeline(name)
-    const pipe = await StableDiffusionPipeline.fromPretrained(folder, { device: 'cpu' })
+    const pipe = await StableDiffusionPipeline.fromPretrained(folder, ON_CPU)
     const original = await draw(pipe)
     for (const sliceSize of ['auto', 'max', 3] as const) {
       pipe.enableAttentionSlicing(sliceSize)
@@ -51,14 +51,14 @@ describe('enableAttentionSlicing', () => {
     await mkdir(join(folder, 'blobs'))
     await rename(graph, join(folder, 'blobs/0123'))
     await symlink('../blobs/0123', graph)
-    const pipe = await StableDiffusionPipeline.fromPretrained(folder, { device: 'cpu' })
+    const pipe = await StableDiffusionPipeline.fromPretrained(folder, ON_CPU)
     const original = await draw(pipe)
     pipe.enableAttentionSlicing('max')
     expect(compare(await draw(pipe), original).difference).toBeLessThan(1e-5)
   })
 
   it.each([0, -1, 1.5, Number.NaN])('refuses a slice size of %s', async (sliceSize) => {
-    const pipe = await StableDiffusionPipeline.fromPretrained(tinyPipeline('tiny-sd1'), { device: 'cpu' })
+    const pipe = await StableDiffusionPipeline.fromPretrained(tinyPipeline('tiny-sd1'), ON_CPU)
     expect(() => pipe.enableAttentionSlicing(sliceSize)).toThrow(/it must be 'auto', 'max' or a whole number from 1/)
   })
 })

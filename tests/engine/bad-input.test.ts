@@ -10,12 +10,11 @@ import {
   StableDiffusionInpaintPipeline,
   StableDiffusionPipeline,
 } from '../../src/engine/index.ts'
-import { FIXTURES, temporaryFolder, tinyPipeline } from './tiny-pipeline.ts'
+import { FIXTURES, ON_CPU, temporaryFolder, tinyPipeline } from './tiny-pipeline.ts'
 
 const GRAPHS = fileURLToPath(new URL('../fixtures/graphs/', import.meta.url))
 
-const open = (folder: string, options = {}) =>
-  StableDiffusionPipeline.fromPretrained(folder, { device: 'cpu', ...options })
+const open = (folder: string, options = {}) => StableDiffusionPipeline.fromPretrained(folder, { ...ON_CPU, ...options })
 
 const withUnet = (graph: string) => {
   const folder = tinyPipeline('tiny-sd1')

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import fc from 'fast-check'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { CLIPTokenizer } from '../../src/engine/text/clip-tokenizer.ts'
+import { CLIPTokenizer, vocabularyOf } from '../../src/engine/text/clip-tokenizer.ts'
 import { clipTokenizerJson } from '../../src/engine/text/clip-tokenizer-json.ts'
 import { FIXTURES, temporaryFolder } from './tiny-pipeline.ts'
 
@@ -42,13 +42,13 @@ describe('CLIPTokenizer', () => {
   })
 
   it('pads with what the settings name, as SD 2 does', () => {
-    const json = clipTokenizerJson(
-      JSON.parse(readFileSync(join(folder, 'vocab.json'), 'utf8')),
-      readFileSync(join(folder, 'merges.txt'), 'utf8'),
-    )
-    const named = new CLIPTokenizer(json, { pad_token: { content: '!' } })
+    const vocab = JSON.parse(readFileSync(join(folder, 'vocab.json'), 'utf8'))
+    const vocabulary = vocabularyOf(clipTokenizerJson(vocab, readFileSync(join(folder, 'merges.txt'), 'utf8')))
+    const named = new CLIPTokenizer(vocabulary, { pad_token: { content: '!' } })
     expect(named.encode('a cat', 7)).toEqual([49406, 320, 2368, 49407, 0, 0, 0])
-    expect(new CLIPTokenizer(json, {}, { pad_token_id: 0 }).encode('a cat', 6)).toEqual([49406, 320, 2368, 49407, 0, 0])
+    expect(new CLIPTokenizer(vocabulary, {}, { pad_token_id: 0 }).encode('a cat', 6)).toEqual([
+      49406, 320, 2368, 49407, 0, 0,
+    ])
   })
 
   it('reads the embedded model’s tokenizer.json with its own context length', async () => {

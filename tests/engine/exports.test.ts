@@ -1,13 +1,13 @@
-import { copyFileSync, cpSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { beforeAll, describe, expect, it, vi } from 'vitest'
 import { Generator, StableDiffusionPipeline } from '../../src/engine/index.ts'
-import { compare, FIXTURES, tinyPipeline } from './tiny-pipeline.ts'
+import { compare, FIXTURES, ON_CPU, tinyPipeline } from './tiny-pipeline.ts'
 
 const GRAPHS = fileURLToPath(new URL('../fixtures/graphs/', import.meta.url))
 
-const open = (folder: string) => StableDiffusionPipeline.fromPretrained(folder, { device: 'cpu' })
+const open = (folder: string) => StableDiffusionPipeline.fromPretrained(folder, ON_CPU)
 
 describe('exports of every kind', () => {
   it('a fixed batch is run in as many calls as it takes', async () => {
@@ -52,6 +52,20 @@ describe('exports of every kind', () => {
     const pipe = await open(folder)
     const { promptEmbeds } = await pipe.components.promptEncoder.encode('a red apple')
     expect(promptEmbeds.dims).toEqual([1, 24, 16])
+  })
+
+  it('SDXL without a word on empty prompts: zeros, as its pipelines are built', async () => {
+    const folder = tinyPipeline('tiny-sdxl')
+    const args = { prompt: 'a cat', numInferenceSteps: 2, outputType: 'latent' } as const
+    const make = async () => (await (await open(folder)).generate({ ...args, generator: new Generator(1) })).images
+    const index = JSON.parse(readFileSync(join(folder, 'model_index.json'), 'utf8'))
+    const told = await make()
+    const write = (changes: object) =>
+      writeFileSync(join(folder, 'model_index.json'), JSON.stringify({ ...index, ...changes }))
+    write({ force_zeros_for_empty_prompt: undefined })
+    expect(await make()).toEqual(told)
+    write({ force_zeros_for_empty_prompt: false })
+    expect(compare(await make(), told).difference).toBeGreaterThan(1e-3)
   })
 
   it('clip skip, where hidden states were exported: the earlier layer through the final norm', async () => {

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { EngineError, Generator, type LoadProgress, StableDiffusionPipeline } from '../../src/engine/index.ts'
 import { neededFiles } from '../../src/engine/models/hub-files.ts'
 import { type FakeHub, startFakeHub } from './fake-hub.ts'
-import { temporaryFolder, tinyPipeline } from './tiny-pipeline.ts'
+import { ON_CPU, temporaryFolder, tinyPipeline } from './tiny-pipeline.ts'
 
 const NAME = 'seedling/tiny-sd1'
 
@@ -13,7 +13,7 @@ describe('fromPretrained on a hub', () => {
   let cache: string
   let progress: LoadProgress[]
   const open = (options = {}) =>
-    StableDiffusionPipeline.fromPretrained(NAME, { device: 'cpu', onProgress: (one) => progress.push(one), ...options })
+    StableDiffusionPipeline.fromPretrained(NAME, { ...ON_CPU, onProgress: (one) => progress.push(one), ...options })
   const repository = () => join(cache, 'models--seedling--tiny-sd1')
 
   beforeEach(async () => {
@@ -95,9 +95,7 @@ describe('a repository without ONNX', () => {
     const hub = await startFakeHub('org/torch', folder)
     vi.stubEnv('HF_ENDPOINT', hub.url)
     vi.stubEnv('HF_HUB_CACHE', temporaryFolder())
-    const error = await StableDiffusionPipeline.fromPretrained('org/torch', { device: 'cpu' }).catch(
-      (one: unknown) => one,
-    )
+    const error = await StableDiffusionPipeline.fromPretrained('org/torch', ON_CPU).catch((one: unknown) => one)
     vi.unstubAllEnvs()
     await hub.close()
     expect(error).toBeInstanceOf(EngineError)
@@ -105,9 +103,7 @@ describe('a repository without ONNX', () => {
       code: 'model',
       message: expect.stringMatching(/optimum-cli export onnx --model org\/torch/),
     })
-    await expect(StableDiffusionPipeline.fromPretrained(folder, { device: 'cpu' })).rejects.toThrow(
-      /optimum-cli export onnx/,
-    )
+    await expect(StableDiffusionPipeline.fromPretrained(folder, ON_CPU)).rejects.toThrow(/optimum-cli export onnx/)
   })
 })
 

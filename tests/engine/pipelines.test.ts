@@ -9,7 +9,7 @@ import {
   StableDiffusionPipeline,
   schedulerFromConfig,
 } from '../../src/engine/index.ts'
-import { compare, FIXTURES, MORE_FIXTURES, readNpy, tinyPipeline } from './tiny-pipeline.ts'
+import { compare, FIXTURES, MORE_FIXTURES, ON_CPU, readNpy, tinyPipeline } from './tiny-pipeline.ts'
 
 interface Case {
   name: string
@@ -48,7 +48,7 @@ function argumentsOf({ name, args, folder }: Case) {
 describe.each([...new Set(cases.map(({ model }) => model))])('%s agrees with diffusers', (model) => {
   let opened: StableDiffusionPipeline
   beforeAll(async () => {
-    opened = await StableDiffusionPipeline.fromPretrained(tinyPipeline(model), { device: 'cpu' })
+    opened = await StableDiffusionPipeline.fromPretrained(tinyPipeline(model), ON_CPU)
   })
 
   it.each(cases.filter((one) => one.model === model))('$name', async (one) => {

@@ -5,7 +5,7 @@ import { Generator, StableDiffusionPipeline } from '../../src/engine/index.ts'
 import { CLIPTokenizer } from '../../src/engine/text/clip-tokenizer.ts'
 import { parsePromptAttention } from '../../src/engine/text/prompt-attention.ts'
 import { promptChunks } from '../../src/engine/text/prompt-chunks.ts'
-import { compare, FIXTURES, tinyPipeline } from './tiny-pipeline.ts'
+import { compare, FIXTURES, ON_CPU, tinyPipeline } from './tiny-pipeline.ts'
 
 describe('parsePromptAttention', () => {
   /** The examples that AUTOMATIC1111's own documentation gives, and its way with BREAK. */
@@ -103,7 +103,7 @@ describe('promptChunks', () => {
 describe('prompts in a pipeline', () => {
   let pipe: StableDiffusionPipeline
   beforeAll(async () => {
-    pipe = await StableDiffusionPipeline.fromPretrained(tinyPipeline('tiny-sd1'), { device: 'cpu' })
+    pipe = await StableDiffusionPipeline.fromPretrained(tinyPipeline('tiny-sd1'), ON_CPU)
   })
   const latents = async (args: Partial<Parameters<typeof pipe.generate>[0]>) => {
     const all = {

@@ -12,6 +12,9 @@ export const FIXTURES = fileURLToPath(new URL('../fixtures/pipelines/', import.m
 /** More cases on the same pipelines, made by the `make_goldens.py` that lies there. */
 export const MORE_FIXTURES = fileURLToPath(new URL('../fixtures/more-pipelines/', import.meta.url))
 
+/** One thread is the fastest for models this small, and leaves the other core to the other tests. */
+export const ON_CPU = { device: 'cpu', sessionOptions: { intraOpNumThreads: 1 } } as const
+
 const made: string[] = []
 
 afterAll(() => {

@@ -2,13 +2,13 @@ import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { Generator, StableDiffusionPipeline } from '../../src/engine/index.ts'
 import type { AutoencoderKL } from '../../src/engine/models/vae.ts'
-import { compare, MORE_FIXTURES, readNpy, tinyPipeline } from './tiny-pipeline.ts'
+import { compare, MORE_FIXTURES, ON_CPU, readNpy, tinyPipeline } from './tiny-pipeline.ts'
 
 describe('AutoencoderKL', () => {
   let pipe: StableDiffusionPipeline
   let vae: AutoencoderKL
   beforeAll(async () => {
-    pipe = await StableDiffusionPipeline.fromPretrained(tinyPipeline('tiny-sd1'), { device: 'cpu' })
+    pipe = await StableDiffusionPipeline.fromPretrained(tinyPipeline('tiny-sd1'), ON_CPU)
     vae = pipe.components.vae
   })
 

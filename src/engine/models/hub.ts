@@ -11,6 +11,9 @@ import { cacheFile, type RemoteFile, type Repository, snapshotPath } from './hub
 import { hasGraphs, neededFiles } from './hub-files.ts'
 import { HOW_TO_EXPORT } from './pipeline-folder.ts'
 
+/** Commits and etags become names of files. */
+const SAFE_NAME = /^[\w-]{1,128}$/
+
 export interface DownloadOptions {
   /** Branch, tag or commit. Default 'main'. */
   readonly revision?: string | undefined
@@ -80,7 +83,7 @@ async function remoteFiles({ name, revision, hubUrl, accessToken }: Repository):
     if (type !== 'file' || path.split('/').includes('..') || path.startsWith('/')) continue
     const sha256 = lfs?.oid.replace(/^sha256:/, '')
     const etag = sha256 ?? oid
-    if (etag === undefined || !/^[0-9a-f]{40,64}$/.test(etag)) continue
+    if (etag === undefined || !SAFE_NAME.test(etag)) continue
     files.push({ path, size: lfs?.size ?? size, etag, ...(sha256 !== undefined && { sha256 }) })
   }
   return files
@@ -99,7 +102,7 @@ async function commitOf(
     additionalFields: ['sha'],
     ...(accessToken !== undefined && { accessToken }),
   })
-  if (!/^[0-9a-f]{40}$/.test(sha)) throw new Error(`the hub gave no commit for ${name} at ${revision}`)
+  if (!SAFE_NAME.test(sha)) throw new Error(`the hub gave no commit for ${name} at ${revision}`)
   return sha
 }
 

@@ -63,8 +63,9 @@ async function encodePrompts(
   }
   const encoded = await encodeAll(prompts, clipSkip)
   if (!usesGuidance) return textRows(encoded, undefined, numImagesPerPrompt)
-  if (negativePrompts === undefined && config.force_zeros_for_empty_prompt === true)
-    return textRows(encoded, encoded.map(zerosLike), numImagesPerPrompt)
+  // SDXL's pipelines were built with this on unless model_index.json says otherwise.
+  const zeros = modelInfo.family === 'stable-diffusion-xl' && config.force_zeros_for_empty_prompt !== false
+  if (negativePrompts === undefined && zeros) return textRows(encoded, encoded.map(zerosLike), numImagesPerPrompt)
   // diffusers skips layers for the prompt alone, AUTOMATIC1111 for both.
   const negative = await encodeAll(negativePrompts ?? prompts.map(() => ''), promptWeighting ? clipSkip : 0)
   return textRows(encoded, negative, numImagesPerPrompt)
@@ -105,8 +106,8 @@ function textRows(
 function zerosLike(embeds: PromptEmbeds): PromptEmbeds {
   const { promptEmbeds, pooledPromptEmbeds } = embeds
   return {
-    promptEmbeds: zeros(promptEmbeds.dims),
-    ...(pooledPromptEmbeds && { pooledPromptEmbeds: zeros(pooledPromptEmbeds.dims) }),
+    promptEmbeds: zerosOf(promptEmbeds.dims),
+    ...(pooledPromptEmbeds && { pooledPromptEmbeds: zerosOf(pooledPromptEmbeds.dims) }),
   }
 }
 
@@ -150,6 +151,6 @@ function sameLength(rows: readonly Tensor[]): Tensor[] {
   })
 }
 
-function zeros(dims: readonly number[]): Tensor {
+function zerosOf(dims: readonly number[]): Tensor {
   return { data: new Float32Array(dims.reduce((product, dim) => product * dim, 1)), dims }
 }
