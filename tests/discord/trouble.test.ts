@@ -25,6 +25,7 @@ describe('at the start', () => {
     expect(imagine.options[5]).toMatchObject({ autocomplete: true })
     expect([imagine.contexts, show.name]).toEqual([[0, 1, 2], 'show'])
     const link = new URL(/https?:\/\/\S+/.exec(log.at(-1)!)![0])
+    expect(`${link.origin}${link.pathname}`).toBe('https://discord.com/oauth2/authorize')
     expect(link.searchParams.get('scope')).toBe('bot applications.commands')
     // View channels, send messages, also in threads, attach files.
     expect(BigInt(link.searchParams.get('permissions')!)).toBe((1n << 10n) | (1n << 11n) | (1n << 38n) | (1n << 15n))

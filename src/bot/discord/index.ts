@@ -11,6 +11,7 @@ import {
   OAuth2Scopes,
   Options,
   PermissionFlagsBits,
+  PermissionsBitField,
   Routes,
 } from 'discord.js'
 import type { Job } from '../../job/job.ts'
@@ -130,12 +131,8 @@ class Discord implements Platform {
   async #register({ application, user, guilds }: Client<true>): Promise<void> {
     const body = commandsOf(this.#rooms.commands.options)
     await this.#patiently(() => this.#client.rest.put(Routes.applicationCommands(application.id), { body }))
-    const invite = this.#client.generateInvite({
-      scopes: [OAuth2Scopes.Bot, OAuth2Scopes.ApplicationsCommands],
-      permissions: PERMISSIONS,
-    })
     const servers = guilds.cache.size === 1 ? '1 server' : `${guilds.cache.size} servers`
-    this.#rooms.log(`Discord: signed in as ${user.username}, in ${servers}; invite it with ${invite}`)
+    this.#rooms.log(`Discord: signed in as ${user.username}, in ${servers}; invite it with ${inviteLink(application.id)}`)
   }
 
   /** Asks until Discord answers. @throws Error with a sentence when the answer is no */
@@ -153,6 +150,13 @@ class Discord implements Platform {
       await delay(pause, undefined, { signal })
     }
   }
+}
+
+/** For a browser, so it does not follow DISCORD_API_URL. https://discord.com/developers/docs/topics/oauth2 */
+function inviteLink(clientId: string): string {
+  const scope = [OAuth2Scopes.Bot, OAuth2Scopes.ApplicationsCommands].join(' ')
+  const permissions = String(PermissionsBitField.resolve(PERMISSIONS))
+  return `https://discord.com/oauth2/authorize?${new URLSearchParams({ client_id: clientId, scope, permissions })}`
 }
 
 const WRONG_TOKEN =
