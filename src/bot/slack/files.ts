@@ -45,9 +45,15 @@ async function waitForImage(web: webApi.WebClient, file: string): Promise<void> 
   }
 }
 
+/** Where Slack will not say (the scope is missing), the message that shows it will tell. */
 async function isImage(web: webApi.WebClient, file: string): Promise<boolean> {
-  const { file: info } = await web.files.info({ file })
-  return Boolean(info?.mimetype)
+  try {
+    const { file: info } = await web.files.info({ file })
+    return Boolean(info?.mimetype)
+  } catch (error) {
+    if (codeOf(error) === undefined) throw error
+    return true
+  }
 }
 
 /** A file that is gone already is no error. */

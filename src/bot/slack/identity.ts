@@ -18,7 +18,7 @@ export interface Identity {
 /** As the app's manifest asks for them. */
 export const SCOPES = ['chat:write', 'commands', 'files:read', 'files:write'] as const
 
-/** @throws Error with one sentence for the operator */
+/** A scope that is missing goes to the log: what needs it will fail, and the rest works. @throws Error with one sentence for the operator */
 export async function identify(
   botToken: string,
   options: ClientOptions,
@@ -31,9 +31,7 @@ export async function identify(
   const granted = self.response_metadata?.scopes
   const missing = granted ? SCOPES.filter((scope) => !granted.includes(scope)) : []
   if (missing.length > 0) {
-    throw new Error(
-      `Slack's app lacks ${missing.join(', ')}; paste the manifest again, reinstall the app and try again.`,
-    )
+    log(`slack: the app lacks ${missing.join(', ')}; paste the manifest again, reinstall the app and start again.`)
   }
   return { team: self.team_id!, botId: self.bot_id!, botUserId: self.user_id!, name: self.user! }
 }
