@@ -168,6 +168,22 @@ describe('with the embedded model', () => {
   })
 })
 
+describe('a model for images in and out', () => {
+  it.each([
+    ['whose UNet sees a mask', 'tiny-inpaint', 'StableDiffusionInpaintPipeline'],
+    ['whose UNet sees none', 'tiny-sd1', 'StableDiffusionImg2ImgPipeline'],
+  ])('draws from text alone: one %s', async (_, name, className) => {
+    const model = tinyPipeline(name)
+    const index = JSON.parse(await readFile(join(model, 'model_index.json'), 'utf8'))
+    await writeFile(join(model, 'model_index.json'), JSON.stringify({ ...index, _class_name: className }))
+    const engine = await startEngine({ model, device: 'cpu' })
+    const [one, again, other] = await engine.generateImages({ ...request, images: images(1, 1, 2) })
+    await engine.stop()
+    expect(again!.png).toEqual(one!.png)
+    expect(other!.png).not.toEqual(one!.png)
+  })
+})
+
 describe('an engine that ends', () => {
   it('rejects what it was asked and leaves no process', async () => {
     const engine = await startEngine({ model: embedded, device: 'cpu' })

@@ -21,9 +21,13 @@ const BEST_FIRST: Partial<Record<NodeJS.Platform, readonly Device[]>> = {
 const INSTALL_CUDA =
   'fetch its library with `ONNXRUNTIME_NODE_INSTALL=cuda12 node node_modules/onnxruntime-node/script/install.js`'
 
-/** What 'auto' tries, best first; the last is always 'cpu'. */
+/** NVIDIA's driver on Linux, also in a container, and under WSL. */
+const NVIDIA = ['/dev/nvidiactl', '/dev/dxg']
+
+/** What 'auto' tries, best first; the last is always 'cpu'. Without an NVIDIA GPU nobody need hear of CUDA. */
 export function candidates(platform: NodeJS.Platform = process.platform): readonly Device[] {
-  return BEST_FIRST[platform] ?? ['cpu']
+  const hasCuda = platform !== 'linux' || NVIDIA.some((file) => existsSync(file))
+  return (BEST_FIRST[platform] ?? ['cpu']).filter((device) => device !== 'cuda' || hasCuda)
 }
 
 /** @throws EngineError 'argument' unless `device` is one of the names here. */

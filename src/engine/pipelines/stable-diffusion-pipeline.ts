@@ -217,7 +217,8 @@ export class StableDiffusionPipeline {
       return args.maskImage === undefined ? 'image-to-image' : 'inpaint'
     const needed = { 'text-to-image': [], 'image-to-image': ['image'], inpaint: ['image', 'maskImage'] } as const
     for (const name of needed[this.#task])
-      if (args[name] === undefined) throw wrong(name, `given, because this pipeline does ${this.#task}`, undefined)
+      if (args[name] === undefined)
+        throw new EngineError('argument', `\`${name}\` has to be given, because this pipeline does ${this.#task}.`)
     return this.#task
   }
 }

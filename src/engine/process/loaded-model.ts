@@ -22,7 +22,7 @@ export interface LoadedModel {
 /** @throws EngineError `model`, `device` */
 export async function loadModel(options: LoadOptions, onNotice: (message: string) => void): Promise<LoadedModel> {
   const { model, device = 'auto', threads = usableCores(), cacheDir } = options
-  const pipeline = await StableDiffusionPipeline.fromPretrained(model, {
+  const opened = await StableDiffusionPipeline.fromPretrained(model, {
     device: device as Device | 'auto',
     onProgress: (progress) => {
       if (progress.status === 'notice') onNotice(progress.message)
@@ -34,6 +34,7 @@ export async function loadModel(options: LoadOptions, onNotice: (message: string
       extra: { session: { intra_op: { allow_spinning: '0' } } },
     },
   })
+  const pipeline = fromTextAlone(opened)
   const { modelInfo, components } = pipeline
   return {
     pipeline,
@@ -51,6 +52,13 @@ export async function loadModel(options: LoadOptions, onNotice: (message: string
     },
     latentRgb: await latentRgbOf(components.vae),
   }
+}
+
+/** A model published for images in and out draws from text too; only a UNet that sees a mask cannot do without one. */
+function fromTextAlone(pipeline: StableDiffusionPipeline): StableDiffusionPipeline {
+  const { modelInfo, components } = pipeline
+  if (components.unet.inChannels !== modelInfo.latentChannels) return pipeline
+  return new StableDiffusionPipeline({ ...components, modelInfo: { ...modelInfo, task: 'text-to-image' } })
 }
 
 /** Four pictures of patches: 64 colours. */

@@ -58,9 +58,19 @@ function begin({ pipeline }: LoadedModel, request: ImagesRequest, noise: Noise, 
     width,
     height,
     ...startOf(noise, dims),
+    ...(pipeline.components.unet.inChannels !== latentChannels && emptyCanvas(width, height)),
     outputType: 'np',
     signal,
   })
+}
+
+/** What a UNet that paints into images is given where there is none: a grey one, to be painted all over. */
+function emptyCanvas(width: number, height: number) {
+  return {
+    image: { data: new Uint8Array(3 * width * height).fill(127), width, height, channels: 3 },
+    maskImage: { data: new Uint8Array(width * height).fill(255), width, height, channels: 1 },
+    strength: 1,
+  }
 }
 
 async function finish(sampling: Sampling<'np'>, upscale: number, parameters: Parameters): Promise<EngineImage> {
