@@ -52,11 +52,11 @@ describe.each([...new Set(cases.map(({ model }) => model))])('%s agrees with dif
   })
 
   it.each(cases.filter((one) => one.model === model))('$name', async (one) => {
-    const pipe = new TASKS[one.task](opened.components)
-    if (one.scheduler) {
-      const [className] = one.scheduler.split(':')
-      pipe.scheduler = schedulerFromConfig({ ...schedulers[one.scheduler], _class_name: className })
-    }
+    const { components } = opened
+    const scheduler = one.scheduler
+      ? schedulerFromConfig({ ...schedulers[one.scheduler], _class_name: one.scheduler.split(':')[0] })
+      : components.scheduler
+    const pipe = new TASKS[one.task]({ ...components, scheduler })
     const sampling = await pipe.begin({ ...argumentsOf(one), outputType: 'np' })
     while (!sampling.done) await sampling.next()
     const { images } = await sampling.finish()

@@ -173,9 +173,9 @@ export class OnnxRuntimeModel {
       case 'float64':
         return new OrtTensor('float64', Float64Array.from(data), dims)
       case 'int64':
-        return new OrtTensor('int64', BigInt64Array.from(Array.from(data, (n) => BigInt(Math.trunc(n)))), dims)
+        return new OrtTensor('int64', BigInt64Array.from(Array.from(data, (n) => BigInt(whole(n)))), dims)
       case 'int32':
-        return new OrtTensor('int32', Int32Array.from(data), dims)
+        return new OrtTensor('int32', Int32Array.from(data, whole), dims)
       default:
         throw new EngineError(
           'model',
@@ -231,6 +231,11 @@ function rowsAt({ data, dims }: Feed, from: number, count: number): Feed {
     out.set(data.slice(at, at + size), row * size)
   }
   return { data: out, dims: [count, ...dims.slice(1)] }
+}
+
+/** Graphs of whole timesteps get fractional ones cut, as optimum casts them; one that is whole but for rounding stays. */
+function whole(n: number): number {
+  return Math.trunc(n + 1e-3)
 }
 
 function singles(data: Float32Array | readonly number[]): Float32Array {

@@ -8,21 +8,27 @@ export function freshScheduler(scheduler: Scheduler): Scheduler {
 }
 
 /**
- * diffusers' Stable Diffusion pipelines correct two settings of early models when they are built: `steps_offset` is 1 and
- * `clip_sample` is false, whatever the config says.
+ * diffusers' Stable Diffusion pipelines correct two settings of early models when they are built, whatever the config says:
+ * `steps_offset` is 1 and `clip_sample` is false.
  */
 export function mendedScheduler(scheduler: Scheduler): Scheduler {
+  return mendedOffset(scheduler.config.clip_sample === true ? changed(scheduler, { clip_sample: false }) : scheduler)
+}
+
+/** The offset alone, for a scheduler that is put in later: clipping is a class's own default there, and may be meant. */
+export function mendedOffset(scheduler: Scheduler): Scheduler {
+  const { steps_offset } = scheduler.config
+  return typeof steps_offset === 'number' && steps_offset !== 1 ? changed(scheduler, { steps_offset: 1 }) : scheduler
+}
+
+function changed(scheduler: Scheduler, changes: SchedulerConfig): Scheduler {
   const { config } = scheduler
-  const mended: Record<string, unknown> = {}
-  if (typeof config.steps_offset === 'number' && config.steps_offset !== 1) mended.steps_offset = 1
-  if (config.clip_sample === true) mended.clip_sample = false
-  if (Object.keys(mended).length === 0) return scheduler
   const unset = Array.isArray(config._use_default_values) ? config._use_default_values : []
   return classOf(scheduler).fromConfig({
     ...config,
-    ...mended,
-    _use_default_values: unset.filter((key) => !(String(key) in mended)),
-  } satisfies SchedulerConfig)
+    ...changes,
+    _use_default_values: unset.filter((key) => !(String(key) in changes)),
+  })
 }
 
 function classOf(scheduler: Scheduler): SchedulerClass {

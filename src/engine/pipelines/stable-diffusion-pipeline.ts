@@ -10,7 +10,7 @@ import { mendsScheduler, type Task } from './family.ts'
 import { type ModelInfo, modelDefaults } from './model-info.ts'
 import { type FromPretrainedOptions, openModel } from './open-model.ts'
 import { type PipelineOutput, Sampling } from './sampling.ts'
-import { freshScheduler, mendedScheduler } from './scheduler-state.ts'
+import { freshScheduler, mendedOffset, mendedScheduler } from './scheduler-state.ts'
 import { startingPoint } from './starting-point.ts'
 
 export class StableDiffusionPipeline {
@@ -24,7 +24,7 @@ export class StableDiffusionPipeline {
   constructor(components: Components) {
     this.#components = components
     this.#task = this.ownTask ?? components.modelInfo.task
-    this.#scheduler = this.#mended(components.scheduler)
+    this.#scheduler = this.#mends ? mendedScheduler(components.scheduler) : components.scheduler
   }
 
   /**
@@ -53,7 +53,7 @@ export class StableDiffusionPipeline {
   }
 
   set scheduler(scheduler: Scheduler) {
-    this.#scheduler = this.#mended(scheduler)
+    this.#scheduler = this.#mends ? mendedOffset(scheduler) : scheduler
   }
 
   /** What other pipelines are made from, with the scheduler as it is now. */
@@ -208,8 +208,8 @@ export class StableDiffusionPipeline {
     for (const { textEncoder } of promptEncoder.parts) await textEncoder.model.release()
   }
 
-  #mended(scheduler: Scheduler): Scheduler {
-    return mendsScheduler(this.#components.modelInfo.family, this.#task) ? mendedScheduler(scheduler) : scheduler
+  get #mends(): boolean {
+    return mendsScheduler(this.#components.modelInfo.family, this.#task)
   }
 
   #taskOf(args: GenerateArguments): Task {
