@@ -2,7 +2,12 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import sharp from 'sharp'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { Generator, type ImageInput, StableDiffusionImg2ImgPipeline } from '../../src/engine/index.ts'
+import {
+  Generator,
+  type ImageInput,
+  type LoadProgress,
+  StableDiffusionImg2ImgPipeline,
+} from '../../src/engine/index.ts'
 import { candidates } from '../../src/engine/models/device.ts'
 import { compare, MORE_FIXTURES, ON_CPU, tinyPipeline } from './tiny-pipeline.ts'
 
@@ -58,15 +63,14 @@ describe('an image to start from', () => {
 
 describe("device 'auto'", () => {
   it('takes the best that works, and says why it is not a better one', async () => {
-    const notices: string[] = []
+    const told: LoadProgress[] = []
     const pipe = await StableDiffusionImg2ImgPipeline.fromPretrained(tinyPipeline('tiny-sd1'), {
       sessionOptions: ON_CPU.sessionOptions,
-      onProgress: (progress) => {
-        if (progress.status === 'notice') notices.push(progress.message)
-      },
+      onProgress: (progress) => told.push(progress),
     })
     const better = candidates().slice(0, candidates().indexOf(pipe.device))
-    for (const device of better) expect(notices).toContainEqual(expect.stringContaining(`Not using ${device}: `))
+    const reasons = better.map((device) => expect.stringContaining(`Not using ${device}: `))
+    expect(told).toContainEqual({ status: 'device', device: pipe.device, reasons })
     await expect(pipe.to('abacus' as 'cpu')).rejects.toThrow(/There is no device "abacus"/)
     expect(await pipe.to('cpu')).toBe(pipe)
     expect(pipe.device).toBe('cpu')

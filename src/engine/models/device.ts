@@ -24,10 +24,20 @@ const INSTALL_CUDA =
 /** NVIDIA's driver on Linux, also in a container, and under WSL. */
 const NVIDIA = ['/dev/nvidiactl', '/dev/dxg']
 
-/** What 'auto' tries, best first; the last is always 'cpu'. Without an NVIDIA GPU nobody need hear of CUDA. */
+/** What 'auto' tries, best first; the last is always 'cpu'. */
 export function candidates(platform: NodeJS.Platform = process.platform): readonly Device[] {
-  const hasCuda = platform !== 'linux' || NVIDIA.some((file) => existsSync(file))
-  return (BEST_FIRST[platform] ?? ['cpu']).filter((device) => device !== 'cuda' || hasCuda)
+  return BEST_FIRST[platform] ?? ['cpu']
+}
+
+/** Why there is nothing to try, where that is no surprise: this machine has no such GPU. */
+export function lacksHardware(device: Device): string | undefined {
+  const absent = device === 'cuda' && process.platform === 'linux' && !NVIDIA.some((file) => existsSync(file))
+  return absent ? 'this machine has no NVIDIA GPU' : undefined
+}
+
+/** What 'auto' is likely to become: the first that is here and installed. */
+export function bestDevice(): Device {
+  return candidates().find((device) => !lacksHardware(device) && !unavailable(device)) ?? 'cpu'
 }
 
 /** @throws EngineError 'argument' unless `device` is one of the names here. */

@@ -2,7 +2,7 @@
 
 import type { InferenceSession } from 'onnxruntime-node'
 import { EngineError } from '../errors.ts'
-import { candidates, type Device, requireDevice, unavailable } from '../models/device.ts'
+import { bestDevice, candidates, type Device, lacksHardware, requireDevice, unavailable } from '../models/device.ts'
 import type { Dtype } from '../models/graph-choice.ts'
 import { OnnxRuntimeModel } from '../models/onnx-runtime-model.ts'
 import type { Config, PipelineFolder } from '../models/pipeline-folder.ts'
@@ -41,6 +41,8 @@ export interface LoadOptions {
 }
 
 export interface LoadListeners {
+  /** Where 'auto' ended, and why each better device is not used. */
+  readonly onDevice: (device: Device, reasons: readonly string[]) => void
   /** A part is about to be opened. */
   readonly onPart: (part: string) => void
   /** A sentence that the person should read: a device that cannot be used, a change to float32. */
@@ -133,17 +135,23 @@ async function openOnDevice(
     if (why) throw new EngineError('device', `The device '${wanted}' cannot be used: ${why}; or use device 'cpu'.`)
     return openUnet(wanted)
   }
+  const reasons: string[] = []
   for (const candidate of candidates()) {
-    const why = unavailable(candidate)
+    const absent = lacksHardware(candidate)
+    const why = absent ?? unavailable(candidate)
     if (why) {
-      listeners.onNotice(`Not using ${candidate}: ${why}.`)
+      reasons.push(`Not using ${candidate}: ${why}.`)
+      if (!absent) listeners.onNotice(reasons.at(-1)!)
       continue
     }
     try {
-      return await openUnet(candidate)
+      const model = await openUnet(candidate)
+      listeners.onDevice(candidate, reasons)
+      return model
     } catch (error) {
       if (candidate === 'cpu' || !(error instanceof EngineError) || error.code !== 'device') throw error
-      listeners.onNotice(`Not using ${candidate}: ${error.message}`)
+      reasons.push(`Not using ${candidate}: ${error.message}`)
+      listeners.onNotice(reasons.at(-1)!)
     }
   }
   throw new EngineError('device', "No device works here; use device 'cpu'.")
@@ -169,7 +177,7 @@ async function openBeside(
 
 /** Whether 'auto' prefers half precision, as far as that can be known before a session is open. */
 export function prefersHalf({ device = 'auto' }: LoadOptions): boolean {
-  return (device === 'auto' ? candidates().find((candidate) => !unavailable(candidate)) : device) !== 'cpu'
+  return (device === 'auto' ? bestDevice() : device) !== 'cpu'
 }
 
 /** A file without a mark may be of either precision: only the open graph tells. */

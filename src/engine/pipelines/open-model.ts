@@ -2,6 +2,7 @@
 
 import { existsSync } from 'node:fs'
 import { EngineError } from '../errors.ts'
+import type { Device } from '../models/device.ts'
 import { downloadPipeline, isRepositoryName } from '../models/hub.ts'
 import { PipelineFolder } from '../models/pipeline-folder.ts'
 import { type Components, type LoadOptions, loadComponents, prefersHalf } from './components.ts'
@@ -10,9 +11,11 @@ import { type Components, type LoadOptions, loadComponents, prefersHalf } from '
 export type LoadProgress =
   /** Bytes of one file of a hub repository. */
   | { readonly status: 'download'; readonly file: string; readonly loaded: number; readonly total: number }
+  /** What device 'auto' became; `reasons` has a sentence for each better one that is not used. */
+  | { readonly status: 'device'; readonly device: Device; readonly reasons: readonly string[] }
   /** A part is being opened. */
   | { readonly status: 'load'; readonly part: string }
-  /** A sentence for a person: why a better device is not used, that a part went on in float32. */
+  /** A sentence for a person: why a device that this machine seems to have is not used, that a part went on in float32. */
   | { readonly status: 'notice'; readonly message: string }
 
 export interface FromPretrainedOptions extends LoadOptions {
@@ -28,6 +31,7 @@ export async function openModel(model: string, options: FromPretrainedOptions): 
   const onNotice = (message: string) => tell({ status: 'notice', message })
   const path = existsSync(model) ? model : await fetchModel(model, options, tell, onNotice)
   return loadComponents(await PipelineFolder.open(path), options, {
+    onDevice: (device, reasons) => tell({ status: 'device', device, reasons }),
     onPart: (part) => tell({ status: 'load', part }),
     onNotice,
   })

@@ -1,7 +1,7 @@
 /** diffusers' `StableDiffusionPipeline`, for every family: open a model, ask for images, all at once or step by step. */
 
 import { EngineError } from '../errors.ts'
-import { candidates, type Device, requireDevice, unavailable } from '../models/device.ts'
+import { bestDevice, type Device, requireDevice, unavailable } from '../models/device.ts'
 import type { Scheduler } from '../schedulers/scheduler.ts'
 import { checkArguments, type GenerateArguments, type OutputType, wrong } from './arguments.ts'
 import { type Components, modelsOf } from './components.ts'
@@ -74,7 +74,7 @@ export class StableDiffusionPipeline {
    * @throws EngineError 'device' when it cannot run there; parts that were moved before stay moved.
    */
   async to(device: Device | 'auto'): Promise<this> {
-    const wanted = device === 'auto' ? candidates().find((one) => !unavailable(one))! : requireDevice(device)
+    const wanted = device === 'auto' ? bestDevice() : requireDevice(device)
     const why = unavailable(wanted)
     if (why) throw new EngineError('device', `The device '${wanted}' cannot be used: ${why}; or use device 'cpu'.`)
     for (const model of modelsOf(this.#components)) await model.to(wanted)
