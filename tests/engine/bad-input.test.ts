@@ -228,6 +228,12 @@ describe('half precision', () => {
     expect(Math.max(...differences)).toBeLessThan(0.03)
   })
 
+  it('two at once keep out of each other’s way', async () => {
+    const pipe = await open(half('unet-fp16.onnx'), { dtype: 'fp16' })
+    const alone = await make(pipe)
+    expect(await Promise.all([make(pipe), make(pipe)])).toEqual([alone, alone])
+  })
+
   it('NaN is cured with the float32 file, aloud', async () => {
     const folder = half('unet-overflow-fp16.onnx')
     const notices: unknown[] = []

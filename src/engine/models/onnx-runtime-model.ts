@@ -40,6 +40,7 @@ export class OnnxRuntimeModel {
   #session: InferenceSession | undefined
   #inputs: ReadonlyMap<string, InferenceSession.TensorValueMetadata>
   #outputs: ReadonlyMap<string, InferenceSession.TensorValueMetadata>
+  #turn: Promise<unknown> = Promise.resolve()
   readonly #halves = new Map<string, Uint16Array>()
 
   private constructor(file: GraphFile, settings: SessionSettings, session: InferenceSession) {
@@ -87,27 +88,44 @@ export class OnnxRuntimeModel {
    * @param fetches The outputs wanted; the others are not copied out.
    * @throws EngineError 'numeric' for NaN or infinity that float32 does not cure, 'device' or 'argument' when the run fails.
    */
-  async run(feeds: Readonly<Record<string, Feed>>, fetches: readonly string[]): Promise<Record<string, Tensor>> {
+  run(feeds: Readonly<Record<string, Feed>>, fetches: readonly string[]): Promise<Record<string, Tensor>> {
+    return this.#inTurn(() => this.#runFinite(feeds, fetches))
+  }
+
+  /** Puts another graph with the same inputs and outputs in this one's place; the old session is freed. */
+  replaceGraph(path: string): Promise<void> {
+    return this.#inTurn(() => this.#reopen(path, this.#settings))
+  }
+
+  /** Moves to another device; where that fails, the model stays as it was. */
+  to(device: Device): Promise<void> {
+    return this.#inTurn(async () => {
+      if (device !== this.device || !this.#session) await this.#reopen(this.#path, { ...this.#settings, device })
+    })
+  }
+
+  /** Frees the session; the next run opens it again. */
+  release(): Promise<void> {
+    return this.#inTurn(() => this.#free())
+  }
+
+  /** ONNX Runtime starts a run a moment after it is asked to: until it is done, session and buffers are its own. */
+  #inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
+    const turn = this.#turn.then(work)
+    this.#turn = turn.catch(() => undefined)
+    return turn
+  }
+
+  async #runFinite(feeds: Readonly<Record<string, Feed>>, fetches: readonly string[]): Promise<Record<string, Tensor>> {
     const results = await this.#runRows(feeds, fetches)
     if (Object.values(results).every(allFinite)) return results
     if (this.#fp32Path === undefined || this.#path === this.#fp32Path) throw this.#notFinite()
     this.#settings.onNotice?.(`The ${this.part} computed NaN in half precision; using its float32 file instead.`)
-    await this.replaceGraph(this.#fp32Path)
-    return this.run(feeds, fetches)
+    await this.#reopen(this.#fp32Path, this.#settings)
+    return this.#runFinite(feeds, fetches)
   }
 
-  /** Puts another graph with the same inputs and outputs in this one's place; the old session is freed. */
-  async replaceGraph(path: string): Promise<void> {
-    await this.#reopen(path, this.#settings)
-  }
-
-  /** Moves to another device; where that fails, the model stays as it was. */
-  async to(device: Device): Promise<void> {
-    if (device !== this.device || !this.#session) await this.#reopen(this.#path, { ...this.#settings, device })
-  }
-
-  /** Frees the session; the next run opens it again. */
-  async release(): Promise<void> {
+  async #free(): Promise<void> {
     const session = this.#session
     this.#session = undefined
     await session?.release()
@@ -115,7 +133,7 @@ export class OnnxRuntimeModel {
 
   async #reopen(path: string, settings: SessionSettings): Promise<void> {
     const session = await open(this.part, path, settings)
-    await this.release()
+    await this.#free()
     this.#session = session
     this.#path = path
     this.#settings = settings
