@@ -132,7 +132,9 @@ class Discord implements Platform {
     const body = commandsOf(this.#rooms.commands.options)
     await this.#patiently(() => this.#client.rest.put(Routes.applicationCommands(application.id), { body }))
     const servers = guilds.cache.size === 1 ? '1 server' : `${guilds.cache.size} servers`
-    this.#rooms.log(`Discord: signed in as ${user.username}, in ${servers}; invite it with ${inviteLink(application.id)}`)
+    this.#rooms.log(
+      `Discord: signed in as ${user.username}, in ${servers}; invite it with ${inviteLink(application.id)}`,
+    )
   }
 
   /** Asks until Discord answers. @throws Error with a sentence when the answer is no */

@@ -25,9 +25,9 @@ export interface DownloadOptions {
   readonly onNotice: (message: string) => void
 }
 
-/** `name` or `org/name`, in the hub's characters. */
+/** `org/name`, in the hub's characters; a lone name is more likely a folder that was mistyped. */
 export function isRepositoryName(model: string): boolean {
-  return /^[A-Za-z0-9][\w.-]*(?:\/[A-Za-z0-9][\w.-]*)?$/.test(model) && !model.includes('..') && !model.includes('--')
+  return /^[A-Za-z0-9][\w.-]*\/[A-Za-z0-9][\w.-]*$/.test(model) && !model.includes('..') && !model.includes('--')
 }
 
 /**

@@ -60,7 +60,7 @@ export class FakeMessage {
   /** Resolves when the message is as described: a pattern of its text, or a condition. */
   async until(described: RegExp | ((message: FakeMessage) => boolean)): Promise<this> {
     const holds = typeof described === 'function' ? described : ({ text }: FakeMessage) => described.test(text)
-    const signal = AbortSignal.timeout(25_000)
+    const signal = AbortSignal.timeout(60_000)
     while (!holds(this)) {
       await new Promise<void>((resolve, reject) => {
         this.#changes.once('change', resolve)
