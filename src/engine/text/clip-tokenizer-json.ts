@@ -3,6 +3,7 @@
 /** The part of a `tokenizer.json` that this room looks at. */
 export interface TokenizerJson {
   readonly normalizer?: unknown
+  readonly pre_tokenizer?: unknown
   readonly [key: string]: unknown
 }
 

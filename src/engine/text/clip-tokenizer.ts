@@ -33,10 +33,21 @@ export interface Vocabulary {
 }
 
 export function vocabularyOf(json: TokenizerJson): Vocabulary {
-  return {
-    tokenizer: new Tokenizer(json, {}),
-    lowercases: JSON.stringify(json.normalizer ?? null).includes('"Lowercase"'),
+  const tokenizer = new Tokenizer({ ...json, ...withRustSpaces(json) }, {})
+  return { tokenizer, lowercases: JSON.stringify(json.normalizer ?? null).includes('"Lowercase"') }
+}
+
+/**
+ * JavaScript's `\s` takes a byte order mark for a space and a next-line for none; Rust's, which these patterns were written
+ * for, does not. ByteLevel's own pattern splits nothing that CLIP's has left together, so it can go.
+ */
+function withRustSpaces({ normalizer, pre_tokenizer }: TokenizerJson): TokenizerJson {
+  const isSplitBefore = JSON.stringify(pre_tokenizer ?? null).includes('"Split"')
+  const revive = (key: string, value: unknown) => {
+    if (key === 'Regex' && typeof value === 'string') return value.replaceAll('\\s', '\\p{White_Space}')
+    return key === 'use_regex' && isSplitBefore ? false : value
   }
+  return JSON.parse(JSON.stringify({ normalizer: normalizer ?? null, pre_tokenizer: pre_tokenizer ?? null }), revive)
 }
 
 export class CLIPTokenizer {
