@@ -15,7 +15,8 @@ import {
   Routes,
 } from 'discord.js'
 import type { Job } from '../../job/job.ts'
-import type { Platform, Rooms } from '../platform.ts'
+import type { Platform } from '../platform.ts'
+import type { Rooms } from '../rooms.ts'
 import type { View } from '../view.ts'
 import { Interactions } from './interactions.ts'
 import { Messages } from './messages.ts'
