@@ -257,7 +257,7 @@ function whole(n: number): number {
 }
 
 function singles(data: Float32Array | readonly number[]): Float32Array {
-  return data instanceof Float32Array ? data : Float32Array.from(data)
+  return data instanceof Float32Array ? data : new Float32Array(data)
 }
 
 /** `new Tensor('float16', …)` refuses a Uint16Array where Float16Array is global (Node 23 and later); this works on all. */
