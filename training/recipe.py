@@ -71,10 +71,10 @@ CPU = Recipe(
 )
 CUDA = replace(
     CPU, device="cuda", threads=8, loaders=12, jitter=0.3, latents=300_000,
-    autoencoder_blocks=(48, 96, 128), autoencoder_batch=128, autoencoder_minutes=5,
+    autoencoder_blocks=(48, 96, 128), autoencoder_batch=128, autoencoder_minutes=4,
     prior_batch=2048, prior_minutes=1.5, readout_captions=200_000,
-    unet_batch=1024, joint=True, unet_minutes=9,
-    distill_minutes=2,
+    unet_batch=1024, joint=True, unet_minutes=8,
+    distill_minutes=2.5,
     classifier_size=64, classifier_batch=512, classifier_minutes=2,
 )
 

@@ -31,6 +31,7 @@ class Checkpoint:
             model.load_state_dict(self.state["model"])
             self.step, self.spent, self.items = self.state["step"], self.state["spent"], self.state["items"]
         self.before = self.spent
+        torch.manual_seed(self.step)  # a loop that goes on sees new captions and new noise
 
     def restore(self, optimizer=None, average=None) -> None:
         """Optimizer and average are absent from weights that were only carried over."""
