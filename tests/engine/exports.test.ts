@@ -2,7 +2,8 @@ import { copyFileSync, cpSync, readFileSync, rmSync, writeFileSync } from 'node:
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { beforeAll, describe, expect, it, vi } from 'vitest'
-import { Generator, StableDiffusionPipeline } from '../../src/engine/index.ts'
+import { type Dtype, Generator, StableDiffusionPipeline } from '../../src/engine/index.ts'
+import { chooseGraph } from '../../src/engine/models/graph-choice.ts'
 import { compare, FIXTURES, ON_CPU, tinyPipeline } from './tiny-pipeline.ts'
 
 const GRAPHS = fileURLToPath(new URL('../fixtures/graphs/', import.meta.url))
@@ -82,6 +83,27 @@ describe('exports of every kind', () => {
     wanted.flat().forEach((value, i) => {
       expect(promptEmbeds.data[Math.floor(i / 4) * 16 + (i % 4)]).toBeCloseTo(value, 3)
     })
+  })
+})
+
+describe('chooseGraph', () => {
+  const both = ['model.onnx', 'model_fp16.onnx']
+  const marked = ['model.onnx', 'model_fp32.onnx']
+  const cases: [names: string[], dtype: Dtype, onGpu: boolean, choice: object | undefined][] = [
+    [both, 'auto', false, { name: 'model.onnx' }],
+    [both, 'auto', true, { name: 'model_fp16.onnx', fp32Name: 'model.onnx' }],
+    [both, 'fp16', false, { name: 'model_fp16.onnx', fp32Name: 'model.onnx' }],
+    [both, 'fp32', true, { name: 'model.onnx' }],
+    [marked, 'auto', false, { name: 'model.onnx', fp32Name: 'model_fp32.onnx' }],
+    [marked, 'fp32', false, { name: 'model_fp32.onnx' }],
+    [['model.fp16.onnx'], 'auto', false, { name: 'model.fp16.onnx' }],
+    [['model.fp16.onnx'], 'fp32', false, undefined],
+    [['decoder.onnx'], 'auto', true, { name: 'decoder.onnx' }],
+    [[], 'auto', false, undefined],
+  ]
+
+  it.each(cases)('of %j, %s, on a GPU: %s', (names, dtype, onGpu, choice) => {
+    expect(chooseGraph(names, dtype, onGpu)).toEqual(choice)
   })
 })
 

@@ -15,15 +15,19 @@ export interface GraphChoice {
  * @returns Nothing where no file is there, or 'fp32' is wanted and all are half precision.
  */
 export function chooseGraph(names: readonly string[], dtype: Dtype, onGpu: boolean): GraphChoice | undefined {
-  const half = names.find(isHalf)
-  const full = names.find((name) => name === 'model.onnx') ?? names.find((name) => !isHalf(name))
+  const half = names.find((name) => HALF.test(name))
+  const single = names.find((name) => SINGLE.test(name))
+  const plain =
+    names.find((name) => name === 'model.onnx') ?? names.find((name) => !HALF.test(name) && !SINGLE.test(name))
   const wantsHalf = dtype === 'fp16' || (dtype === 'auto' && onGpu)
-  if (half !== undefined && (wantsHalf || (full === undefined && dtype === 'auto')))
-    return full === undefined ? { name: half } : { name: half, fp32Name: full }
-  return full === undefined ? undefined : { name: full }
+  // A file without a mark may be of either precision.
+  const byPreference = wantsHalf ? [half, plain, single] : dtype === 'fp32' ? [single, plain] : [plain, single, half]
+  const name = byPreference.find((one) => one !== undefined)
+  if (name === undefined) return undefined
+  const fp32Name = [single, plain].find((one) => one !== undefined && one !== name)
+  return fp32Name === undefined || name === single ? { name } : { name, fp32Name }
 }
 
 /** `model_fp16.onnx`, `model.fp16.onnx`. */
-function isHalf(name: string): boolean {
-  return /(?:fp|float)16/i.test(name)
-}
+const HALF = /(?:fp|float)16/i
+const SINGLE = /(?:fp|float)32/i
