@@ -2,21 +2,23 @@
 
 import { z } from 'zod'
 
-const positive = z.coerce.number().int().positive()
+const DEVICES = ['auto', 'cpu', 'cuda', 'tensorrt', 'dml', 'coreml', 'webgpu'] as const
+const positive = z.coerce.number({ error: 'must be a whole number from 1' }).int().positive()
+const port = z.coerce.number({ error: 'must be a port, 0 to 65535' }).int().min(0).max(65535)
 const url = z.url({ protocol: /^https?$/, error: 'must be an http(s) address' })
 const secret = (prefix: string) => z.string().startsWith(prefix, `must begin with ${prefix}`).optional()
 
 /** The keys are the environment variables; `description` is what the README's table says. */
 export const settings = z.object({
   HOST: z.string().default('127.0.0.1').describe('Address that the playground listens on'),
-  PORT: z.coerce.number().int().min(0).max(65535).default(3000).describe('Port that the playground listens on'),
+  PORT: port.default(3000).describe('Port that the playground listens on'),
   SEEDLING_MODEL: z
     .string()
     .optional()
     .describe('Folder of the model, or its id on the Hugging Face hub; the embedded one unless set'),
   SEEDLING_DATA: z.string().default('./data').describe('Folder of jobs and pictures'),
   SEEDLING_DEVICE: z
-    .enum(['auto', 'cpu', 'cuda', 'tensorrt', 'dml', 'coreml', 'webgpu'])
+    .enum(DEVICES, { error: `must be one of ${DEVICES.join(', ')}` })
     .default('auto')
     .describe('What the model runs on'),
   REDIS_URL: z
@@ -28,7 +30,7 @@ export const settings = z.object({
   SLACK_BOT_TOKEN: secret('xoxb-').describe("Turns Slack on: the bot's token, with one of the next two"),
   SLACK_APP_TOKEN: secret('xapp-').describe('Slack by Socket Mode: the app-level token'),
   SLACK_SIGNING_SECRET: z.string().optional().describe('Slack by HTTP: the signing secret'),
-  SLACK_PORT: z.coerce.number().int().min(0).max(65535).default(3001).describe('Port for Slack by HTTP'),
+  SLACK_PORT: port.default(3001).describe('Port for Slack by HTTP'),
   SLACK_API_URL: url.default('https://slack.com/api/').describe("Slack's Web API address"),
   HF_ENDPOINT: url.default('https://huggingface.co').describe('Hub that models are loaded from'),
   HF_TOKEN: z.string().optional().describe('Token for models of the hub that need one'),
@@ -38,7 +40,7 @@ export const settings = z.object({
   SEEDLING_PICTURE_DAYS: positive.default(30).describe('Days that pictures are kept'),
   SEEDLING_MAX_SIZE: positive.optional().describe("Longest side in pixels; twice the model's own unless set"),
   SEEDLING_VARIATION_STRENGTH: z.coerce
-    .number()
+    .number({ error: 'must be a number above 0, at most 1' })
     .gt(0)
     .max(1)
     .default(0.25)

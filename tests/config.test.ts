@@ -17,6 +17,9 @@ describe('readConfig', () => {
     expect(read).toThrow(/REDIS_URL: /)
     expect(read).toThrow(/SEEDLING_MAX_SIZE: /)
     expect(read).not.toThrow(/hunter2/)
+    expect(() => readConfig({ PORT: '99999', SEEDLING_VARIATION_STRENGTH: '3' })).toThrow(
+      /PORT: must be a port, 0 to 65535; SEEDLING_VARIATION_STRENGTH: must be a number above 0, at most 1\./,
+    )
   })
 
   it('asks for the other half of a pair of Slack tokens', () => {

@@ -1,7 +1,7 @@
 /** `seedling imagine`: pictures into a folder, one seed after another, without a chat. */
 
 import { existsSync } from 'node:fs'
-import { mkdir, rename, writeFile } from 'node:fs/promises'
+import { rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseRequest } from '../commands/request.ts'
 import { readConfig } from '../config.ts'
@@ -13,6 +13,7 @@ import type { Engine, EngineImage, EngineProgress, Model } from '../engine/proce
 import { startEngine } from '../engine/process/host.ts'
 import { UserError } from '../job/errors.ts'
 import { noiseOf, type Request } from '../job/request.ts'
+import { makeFolder } from '../store/folder.ts'
 import { type Flags, helpText, MAX_COUNT, MAX_SIZE, parseFlags, UsageError } from './flags.ts'
 import { readPicture, requestFrom } from './from.ts'
 import { barOutput, jsonOutput, lineOutput, type Output } from './progress.ts'
@@ -75,7 +76,7 @@ async function drawAll(flags: Flags, signal: AbortSignal): Promise<void> {
   const config = readConfig({ SEEDLING_MODEL, SEEDLING_DEVICE, SEEDLING_DATA })
   const picture = flags.from === undefined ? undefined : await readPicture(flags.from)
   if (!picture) parseRequest(flags.values, ANY_MODEL, MAX_SIZE, MAX_COUNT)
-  await makeFolder(flags.out)
+  prepareFolder(flags.out)
   const engine = await startEngine({
     model: flags.model ?? config.SEEDLING_MODEL ?? EMBEDDED_MODEL,
     device: flags.device ?? config.SEEDLING_DEVICE,
@@ -132,9 +133,9 @@ async function drawOne(engine: Engine, request: Request, index: number, output: 
   return images[0]!
 }
 
-async function makeFolder(folder: string): Promise<void> {
+function prepareFolder(folder: string): void {
   try {
-    await mkdir(folder, { recursive: true })
+    makeFolder(folder)
   } catch (error) {
     throw cannotWrite(folder, error)
   }
@@ -158,6 +159,7 @@ function cannotWrite(path: string, cause: unknown): Error {
 const REASONS: Readonly<Record<string, string>> = {
   EACCES: 'you may not write there',
   EEXIST: 'there is a file of that name',
+  ENOENT: 'no folder can be made there',
   ENOSPC: 'the disk is full',
   ENOTDIR: 'a part of the path is a file',
   EPERM: 'you may not write there',

@@ -27,7 +27,7 @@ export class StoreError extends Error {
 
 const codes: readonly (readonly [RegExp, StoreErrorCode])[] = [
   [/^(ENOSPC|EDQUOT|EFBIG|SQLITE_FULL|SQLITE_IOERR_WRITE)$/, 'full'],
-  [/^(EACCES|EPERM|EROFS|ENOTDIR|EEXIST|EISDIR|SQLITE_READONLY.*|SQLITE_CANTOPEN.*|SQLITE_PERM)$/, 'denied'],
+  [/^(EACCES|EPERM|EROFS|ENOTDIR|EEXIST|EISDIR|ENOENT|SQLITE_READONLY.*|SQLITE_CANTOPEN.*|SQLITE_PERM)$/, 'denied'],
   [/^(SQLITE_BUSY.*|SQLITE_LOCKED.*)$/, 'locked'],
   [/^(SQLITE_CORRUPT.*|SQLITE_NOTADB|SQLITE_IOERR_SHORT_READ)$/, 'damaged'],
 ]

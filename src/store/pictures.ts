@@ -3,6 +3,7 @@
 import { mkdir, open, opendir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { storeError } from './errors.ts'
+import { makeFolder } from './folder.ts'
 import type { PictureStore } from './store.ts'
 
 const SWEEP_INTERVAL_MS = 6 * 3_600_000
@@ -21,7 +22,7 @@ export interface PictureStoreOptions {
 export async function openPictureStore({ dataDir, days, log }: PictureStoreOptions): Promise<FilePictureStore> {
   const folder = join(dataDir, 'pictures')
   try {
-    await mkdir(folder, { recursive: true })
+    makeFolder(folder)
   } catch (error) {
     throw storeError(error, folder)
   }

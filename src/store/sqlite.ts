@@ -1,10 +1,10 @@
 /** Keyv on an embedded SQLite file (libsql): a table for each namespace, safe against `kill -9`, held by one program at a time. */
 
-import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import Libsql from 'libsql'
 import { storeError } from './errors.ts'
+import { makeFolder } from './folder.ts'
 import type { Adapter, Database } from './keyv.ts'
 
 const SWEEP_INTERVAL_MS = 3_600_000
@@ -16,7 +16,7 @@ const ITERATOR_ROWS = 100
 export function openSqlite(file: string): Database {
   let database: Libsql.Database
   try {
-    mkdirSync(dirname(file), { recursive: true })
+    makeFolder(dirname(file))
     database = new Libsql(file)
     // The lock ends with the process, however it ends. A second bot on the same file would answer every job twice.
     database.exec('PRAGMA locking_mode = EXCLUSIVE')

@@ -125,6 +125,10 @@ describe('a store that fails', () => {
     })
   })
 
+  it.runIf(process.platform === 'linux')('says so where the system says that nothing is there', async () => {
+    await expect(openJobStore({ dataDir: '/proc/seedling/data' })).rejects.toMatchObject({ code: 'denied' })
+  })
+
   it('says so when another program holds the file, until that ends', async () => {
     const dataDir = await temporaryFolder()
     const first = await openJobStore({ dataDir })

@@ -1,0 +1,24 @@
+/** Folders made as they are needed. */
+
+import { existsSync, mkdirSync, statSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+
+/**
+ * As `mkdir` with `recursive`, which in Node never returns where a file system says ENOENT for “not here”, as Linux's /proc
+ * does.
+ * @throws Error with the system's `code`
+ */
+export function makeFolder(folder: string): void {
+  if (isFolder(folder)) return
+  makeFolder(dirname(resolve(folder)))
+  try {
+    mkdirSync(folder)
+  } catch (error) {
+    // Somebody else may have been as fast.
+    if (!isFolder(folder)) throw error
+  }
+}
+
+function isFolder(path: string): boolean {
+  return existsSync(path) && statSync(path).isDirectory()
+}
