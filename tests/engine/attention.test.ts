@@ -1,9 +1,9 @@
 /** Attention in its cheaper forms: the same output, on every family's UNet and wherever a model's files lie. */
 
-import { mkdir, readdir, rename, symlink } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { StableDiffusionPipeline } from '../../src/engine/index.ts'
+import { type LoadProgress, StableDiffusionPipeline } from '../../src/engine/index.ts'
 import type { Tensor } from '../../src/engine/tensor.ts'
 import { compare, ON_CPU, tinyPipeline } from './tiny-pipeline.ts'
 
@@ -41,6 +41,24 @@ describe.each(['tiny-sd1', 'tiny-sdxl'])('%s', (name) => {
     expect(compare(await draw(pipe), original).difference).toBe(0)
     const written = (await readdir(join(folder, 'unet'))).filter((file) => file.startsWith('.'))
     expect(written).toHaveLength(4)
+  })
+})
+
+describe('a large UNet', () => {
+  it('is opened once, fused, and gives its own graph when asked', async () => {
+    const folder = tinyPipeline('tiny-sd1')
+    const original = await draw(await StableDiffusionPipeline.fromPretrained(folder, ON_CPU))
+    const config = join(folder, 'unet/config.json')
+    await writeFile(config, JSON.stringify({ ...JSON.parse(await readFile(config, 'utf8')), sample_size: 64 }))
+    const parts: string[] = []
+    const onProgress = (progress: LoadProgress) => void (progress.status === 'load' && parts.push(progress.part))
+    const pipe = await StableDiffusionPipeline.fromPretrained(folder, { ...ON_CPU, onProgress })
+    expect(parts.filter((part) => part === 'unet')).toHaveLength(1)
+    const { difference } = compare(await draw(pipe), original)
+    expect(difference).toBeGreaterThan(0)
+    expect(difference).toBeLessThan(1e-4)
+    pipe.disableAttentionSlicing()
+    expect(compare(await draw(pipe), original).difference).toBe(0)
   })
 })
 

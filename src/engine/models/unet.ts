@@ -35,21 +35,28 @@ export class UNet2DConditionModel {
   /** How many numbers `timeIds` has in a row. */
   readonly timeIdsLength: number
   /** How attention is computed from the next step on; `original` is as the export has it. */
-  attention: AttentionForm | 'original' = 'original'
-  #runningAttention: AttentionForm | 'original' = 'original'
+  attention: AttentionForm | 'original'
+  #runningAttention: AttentionForm | 'original'
   readonly #originalPath: string
   readonly #output: string
 
-  /** @param defaultSampleSize The pipeline class's, where `unet/config.json` has none. */
-  constructor(model: OnnxRuntimeModel, config: Config, defaultSampleSize: number) {
+  /** @param originalPath The graph as it was exported, where `model` opened it with its attention fused. */
+  constructor(
+    model: OnnxRuntimeModel,
+    config: Config,
+    sampleSize: readonly [height: number, width: number],
+    originalPath: string = model.path,
+  ) {
     this.model = model
-    this.#originalPath = model.path
+    this.attention = model.path === originalPath ? 'original' : 'fused'
+    this.#runningAttention = this.attention
+    this.#originalPath = originalPath
     const { inputs } = model
     this.inChannels = fixed(inputs.get('sample')?.shape[1]) ?? (numberOf(config.in_channels) || 4)
     this.timeCondProjDim = inputs.has('timestep_cond')
       ? (fixed(inputs.get('timestep_cond')?.shape[1]) ?? (numberOf(config.time_cond_proj_dim) || 256))
       : undefined
-    this.sampleSize = sampleSize(config, defaultSampleSize)
+    this.sampleSize = sampleSize
     const blocks = Array.isArray(config.block_out_channels) ? config.block_out_channels.length : 4
     this.sizeMultiple = 2 ** (blocks - 1)
     this.timeIdsLength = fixed(inputs.get('time_ids')?.shape[1]) ?? 6
@@ -99,7 +106,8 @@ export class UNet2DConditionModel {
   }
 }
 
-function sampleSize(config: Config, fallback: number): [number, number] {
+/** Latents' height and width by `unet/config.json`. @param fallback The pipeline class's, where it has none. */
+export function sampleSizeOf(config: Config, fallback: number): [height: number, width: number] {
   const size = config.sample_size
   if (Array.isArray(size) && size.length === 2) return [Number(size[0]), Number(size[1])]
   const side = numberOf(size) || fallback

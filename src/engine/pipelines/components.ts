@@ -2,13 +2,14 @@
 
 import type { InferenceSession } from 'onnxruntime-node'
 import { EngineError } from '../errors.ts'
+import { rewriteAttention } from '../graph/rewrite-attention.ts'
 import { bestDevice, candidates, type Device, lacksHardware, requireDevice, unavailable } from '../models/device.ts'
 import type { Dtype } from '../models/graph-choice.ts'
-import { OnnxRuntimeModel } from '../models/onnx-runtime-model.ts'
+import { type GraphFile, OnnxRuntimeModel } from '../models/onnx-runtime-model.ts'
 import type { Config, PipelineFolder } from '../models/pipeline-folder.ts'
 import { StableDiffusionSafetyChecker } from '../models/safety-checker.ts'
 import { CLIPTextModel } from '../models/text-encoder.ts'
-import { UNet2DConditionModel } from '../models/unet.ts'
+import { sampleSizeOf, UNet2DConditionModel } from '../models/unet.ts'
 import { AutoencoderKL } from '../models/vae.ts'
 import { schedulerFromConfig } from '../schedulers/index.ts'
 import type { Scheduler } from '../schedulers/scheduler.ts'
@@ -59,19 +60,17 @@ export async function loadComponents(
   const scheduler = await loadScheduler(folder)
   const opened: OnnxRuntimeModel[] = []
   try {
-    const unetModel = await openOnDevice(folder, options, listeners)
+    const unetConfig = (await folder.config('unet', 'config.json')) ?? {}
+    const sampleSize = sampleSizeOf(unetConfig, defaultSampleSize(family))
+    const unetModel = await openOnDevice(folder, options, listeners, sampleSize[0] * sampleSize[1] >= FUSED_FROM)
     opened.push(unetModel)
     const open = async (part: string, dtype = options.dtype) => {
       const model = await openBeside(unetModel, folder, part, { ...options, dtype }, listeners)
       opened.push(model)
       return model
     }
-    const unet = new UNet2DConditionModel(
-      unetModel,
-      (await folder.config('unet', 'config.json')) ?? {},
-      defaultSampleSize(family),
-    )
-    await fuseAttention(unet, listeners.onNotice)
+    const { path: exported } = folder.graph('unet', options.dtype ?? 'auto', unetModel.device !== 'cpu')
+    const unet = new UNet2DConditionModel(unetModel, unetConfig, sampleSize, exported)
     const vae = await loadVae(folder, open, family)
     const promptEncoder = await loadTextParts(folder, open, family === 'stable-diffusion-xl' ? 1 : 0)
     const safetyChecker = await loadSafetyChecker(folder, open)
@@ -106,19 +105,6 @@ export function modelsOf({ unet, vae, promptEncoder, safetyChecker }: Components
 /** Latents from this many positions on: below, the fused operator costs more than it saves. */
 const FUSED_FROM = 32 * 32
 
-/** Fused attention is the default where the provider has its operator: far less memory, the same output. */
-async function fuseAttention(unet: UNet2DConditionModel, onNotice: (message: string) => void): Promise<void> {
-  const [height, width] = unet.sampleSize
-  if (height * width < FUSED_FROM || unet.model.device === 'coreml') return
-  unet.attention = 'fused'
-  try {
-    await unet.applyAttention()
-  } catch (error) {
-    unet.attention = 'original'
-    onNotice(`Attention is not fused, so large images take more memory: ${(error as Error).message}`)
-  }
-}
-
 type Open = (part: string, dtype?: Dtype) => Promise<OnnxRuntimeModel>
 
 /** The UNet does nearly all the work, so it decides which device 'auto' becomes. */
@@ -126,9 +112,14 @@ async function openOnDevice(
   folder: PipelineFolder,
   options: LoadOptions,
   listeners: LoadListeners,
+  fuses: boolean,
 ): Promise<OnnxRuntimeModel> {
-  const { device = 'auto', dtype } = options
-  const openUnet = async (on: Device) => checkDtype(await openPart(folder, 'unet', on, options, listeners), dtype)
+  const { device = 'auto' } = options
+  const open = fuses ? openFused : openExported
+  const openUnet = async (on: Device) => {
+    const { path } = folder.graph('unet', options.dtype ?? 'auto', on !== 'cpu')
+    return checkDtype(path, await open(folder, on, options, listeners), options.dtype)
+  }
   if (device !== 'auto') {
     const wanted = requireDevice(device)
     const why = unavailable(wanted)
@@ -157,6 +148,38 @@ async function openOnDevice(
   throw new EngineError('device', "No device works here; use device 'cpu'.")
 }
 
+/**
+ * Fused attention is the default where the provider has its operator: far less memory, the same output. The graph is opened
+ * so at once, since a large one takes long to open, and twice the memory while another takes its place.
+ */
+async function openFused(
+  folder: PipelineFolder,
+  device: Device,
+  options: LoadOptions,
+  listeners: LoadListeners,
+): Promise<OnnxRuntimeModel> {
+  if (device === 'coreml') return openExported(folder, device, options, listeners)
+  const file = folder.graph('unet', options.dtype ?? 'auto', device !== 'cpu')
+  try {
+    const path = await rewriteAttention(file.path, 'fused')
+    return await openGraph({ ...file, path }, device, options, listeners)
+  } catch (error) {
+    // What is wrong with the export itself is better said by opening that.
+    const model = await openExported(folder, device, options, listeners)
+    listeners.onNotice(`Attention is not fused, so large images take more memory: ${(error as Error).message}`)
+    return model
+  }
+}
+
+function openExported(
+  folder: PipelineFolder,
+  device: Device,
+  options: LoadOptions,
+  listeners: LoadListeners,
+): Promise<OnnxRuntimeModel> {
+  return openPart(folder, 'unet', device, options, listeners)
+}
+
 /** The other parts go where the UNet is; under 'auto', one that cannot run there runs on the CPU, aloud. */
 async function openBeside(
   { device }: OnnxRuntimeModel,
@@ -181,13 +204,13 @@ export function prefersHalf({ device = 'auto' }: LoadOptions): boolean {
 }
 
 /** A file without a mark may be of either precision: only the open graph tells. */
-async function checkDtype(model: OnnxRuntimeModel, dtype: Dtype = 'auto'): Promise<OnnxRuntimeModel> {
+async function checkDtype(path: string, model: OnnxRuntimeModel, dtype: Dtype = 'auto'): Promise<OnnxRuntimeModel> {
   if (dtype === 'auto' || model.isHalf === (dtype === 'fp16')) return model
   await model.release()
   const is = model.isHalf ? 'fp16' : 'fp32'
   throw new EngineError(
     'model',
-    `${model.path} is ${is}, not ${dtype}; use dtype 'auto', or a model that has ${dtype} files.`,
+    `${path} is ${is}, not ${dtype}; use dtype 'auto', or a model that has ${dtype} files.`,
   )
 }
 
@@ -195,13 +218,22 @@ function openPart(
   folder: PipelineFolder,
   part: string,
   device: Device,
-  { dtype = 'auto', sessionOptions }: LoadOptions,
-  { onPart, onNotice }: LoadListeners,
+  options: LoadOptions,
+  listeners: LoadListeners,
 ): Promise<OnnxRuntimeModel> {
-  onPart(part)
+  const { dtype = 'auto' } = options
   // The precision is the UNet's to have; parts that were exported in another one go along.
   const wanted = part === 'unet' || folder.hasGraph(part, dtype) ? dtype : 'auto'
-  const file = folder.graph(part, wanted, device !== 'cpu')
+  return openGraph(folder.graph(part, wanted, device !== 'cpu'), device, options, listeners)
+}
+
+function openGraph(
+  file: GraphFile,
+  device: Device,
+  { sessionOptions }: LoadOptions,
+  { onPart, onNotice }: LoadListeners,
+): Promise<OnnxRuntimeModel> {
+  onPart(file.part)
   return OnnxRuntimeModel.load(file, { device, onNotice, ...(sessionOptions && { sessionOptions }) })
 }
 
