@@ -2,9 +2,13 @@
 
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { begin, FORMS, open } from './attention-step.js'
+import { rewriteAttention } from '../dist/engine/graph/rewrite-attention.js'
+import { begin, open } from './attention-step.js'
 import { comparison, figure, remark, timed } from './figures.js'
 import { fullSizePipeline } from './full-size.js'
 import { anonymous } from './memory.js'
@@ -12,6 +16,8 @@ import { anonymous } from './memory.js'
 const STEP = fileURLToPath(new URL('./attention-step.js', import.meta.url))
 /** A step takes seconds, and holds its most for a good part of them. */
 const POLL_MS = 2
+/** As `disableAttentionSlicing`, `enableAttentionSlicing('max')` and `enableMemoryEfficientAttention` ask for them. */
+const FORMS = { original: 'original', "sliced, 'max'": 1, fused: 'fused' }
 const ROUNDS = 5
 const SIZES = [256, 512]
 
@@ -24,9 +30,11 @@ export default async function bench() {
 
 async function memory(folder) {
   const taken = {}
-  for (const form of Object.keys(FORMS)) {
-    process.stderr.write(`  memory, ${form}\n`)
-    taken[form] = await inItsOwnProcess(folder, form)
+  for (const [name, form] of Object.entries(FORMS)) {
+    process.stderr.write(`  memory, ${name}\n`)
+    const opened = await folderWith(folder, form)
+    taken[name] = await inItsOwnProcess(opened)
+    rmSync(opened, { recursive: true })
   }
   const { original, ...cheaper } = taken
   return [
@@ -49,12 +57,26 @@ function saved(form, above, original) {
   }
 }
 
-async function inItsOwnProcess(folder, form) {
-  // What the sessions before the measured one gave back must not be there for it to use.
-  const env = { ...process.env, MALLOC_MMAP_THRESHOLD_: '65536', MALLOC_TRIM_THRESHOLD_: '65536' }
-  const child = fork(STEP, [folder, form], { env, execArgv: [], serialization: 'advanced' })
+/**
+ * The same pipeline whose UNet has that form from the beginning: a session that took another's place could use what that
+ * one's memory left, which would then not count. Nothing is copied but what is small.
+ */
+async function folderWith(pipeline, form) {
+  const folder = mkdtempSync(join(tmpdir(), 'seedling-bench-'))
+  for (const name of readdirSync(pipeline)) if (name !== 'unet') symlinkSync(join(pipeline, name), join(folder, name))
+  const graph = join(pipeline, 'unet/model.onnx')
+  mkdirSync(join(folder, 'unet'))
+  symlinkSync(form === 'original' ? graph : await rewriteAttention(graph, form), join(folder, 'unet/model.onnx'))
+  // So small a UNet is left as it is.
+  const config = JSON.parse(readFileSync(join(pipeline, 'unet/config.json'), 'utf8'))
+  writeFileSync(join(folder, 'unet/config.json'), JSON.stringify({ ...config, sample_size: 8 }))
+  return folder
+}
+
+async function inItsOwnProcess(folder) {
+  const child = fork(STEP, [folder], { execArgv: [], serialization: 'advanced' })
   child.on('exit', (code) => {
-    if (code !== 0) child.emit('error', new Error(`the step with attention ${form} ended with ${code}`))
+    if (code !== 0) child.emit('error', new Error(`a step in a process of its own ended with ${code}`))
   })
   const [{ loaded }] = await once(child, 'message')
   let most = 0
@@ -78,8 +100,8 @@ function difference(given, wanted) {
 
 /** Both sessions in one process, in turns. */
 async function time(folder) {
-  const original = await open(folder, 'original')
-  const fused = await open(folder, 'fused')
+  const original = await open(folder, (pipeline) => pipeline.disableAttentionSlicing())
+  const fused = await open(folder, (pipeline) => pipeline.enableMemoryEfficientAttention())
   const rows = []
   for (const size of SIZES) {
     process.stderr.write(`  time, ${size}×${size}\n`)
