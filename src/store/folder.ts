@@ -10,7 +10,8 @@ import { dirname, resolve } from 'node:path'
  */
 export function makeFolder(folder: string): void {
   if (isFolder(folder)) return
-  makeFolder(dirname(resolve(folder)))
+  const parent = dirname(resolve(folder))
+  if (!existsSync(parent)) makeFolder(parent)
   try {
     mkdirSync(folder)
   } catch (error) {
