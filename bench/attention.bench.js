@@ -63,14 +63,22 @@ function saved(form, above, original) {
  */
 async function folderWith(pipeline, form) {
   const folder = mkdtempSync(join(tmpdir(), 'seedling-bench-'))
-  for (const name of readdirSync(pipeline)) if (name !== 'unet') symlinkSync(join(pipeline, name), join(folder, name))
-  const graph = join(pipeline, 'unet/model.onnx')
+  const unet = join(pipeline, 'unet')
+  const graph = join(unet, 'model.onnx')
+  link(pipeline, folder, ['unet'])
   mkdirSync(join(folder, 'unet'))
+  link(unet, join(folder, 'unet'), ['model.onnx', 'config.json'])
   symlinkSync(form === 'original' ? graph : await rewriteAttention(graph, form), join(folder, 'unet/model.onnx'))
   // So small a UNet is left as it is.
-  const config = JSON.parse(readFileSync(join(pipeline, 'unet/config.json'), 'utf8'))
+  const config = JSON.parse(readFileSync(join(unet, 'config.json'), 'utf8'))
   writeFileSync(join(folder, 'unet/config.json'), JSON.stringify({ ...config, sample_size: 8 }))
   return folder
+}
+
+function link(from, to, without) {
+  for (const name of readdirSync(from)) {
+    if (!without.includes(name) && !name.startsWith('.')) symlinkSync(join(from, name), join(to, name))
+  }
 }
 
 async function inItsOwnProcess(folder) {

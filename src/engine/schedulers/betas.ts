@@ -53,9 +53,8 @@ function linspace(start: number, end: number, count: number): Float32Array {
   const first = Math.fround(start)
   const last = Math.fround(end)
   const step = count > 1 ? Math.fround(Math.fround(last - first) / (count - 1)) : 0
-  return Float32Array.from({ length: count }, (_, i) =>
-    i < Math.floor(count / 2) ? first + step * i : last - step * (count - 1 - i),
-  )
+  const half = Math.floor(count / 2)
+  return new Float32Array(count).map((_, i) => (i < half ? first + step * i : last - step * (count - 1 - i)))
 }
 
 /** Nichol and Dhariwal, "Improved denoising diffusion probabilistic models" (2021), equation 17. */
