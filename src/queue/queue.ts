@@ -10,6 +10,7 @@ import { type Forecast, forecast } from './forecast.ts'
 import { checkLimits, guildOf, type Limits } from './limits.ts'
 import { runProgress, secondsLeft, waitProgress } from './progress.ts'
 import { type Live, Records } from './records.ts'
+import { deleted, type Ending, ended, interrupted, started } from './transitions.ts'
 import { sentenceOf, Worker, type WorkerOptions } from './worker.ts'
 
 /**
@@ -299,26 +300,6 @@ export class JobQueue extends EventEmitter<QueueEvents> {
   #log(id: string, error: unknown): void {
     this.#options.log(`queue: job ${id}: ${messageOf(error)}`)
   }
-}
-
-type Ending = Pick<Job, 'state'> & Partial<Pick<Job, 'pictures' | 'error'>>
-
-function started(job: Job): Job {
-  return { ...job, state: 'running', startedAt: Date.now(), attempts: job.attempts + 1 }
-}
-
-function ended(job: Job, end: Ending): Job {
-  return { ...job, ...end, finishedAt: Date.now() }
-}
-
-function interrupted(job: Job): Job {
-  if (job.state !== 'running') return job
-  const { startedAt: _, ...rest } = job
-  return { ...rest, state: 'queued', attempts: job.attempts - 1 }
-}
-
-function deleted({ answeredAt: _, ...job }: Job): Job {
-  return { ...job, pictures: [], deletedAt: job.deletedAt ?? Date.now() }
 }
 
 function messageOf(error: unknown): string {

@@ -1,0 +1,26 @@
+/** How a job's record goes from one state to the next. */
+
+import type { Job } from '../job/job.ts'
+
+/** How a job ends: its last state, and what it leaves. */
+export type Ending = Pick<Job, 'state'> & Partial<Pick<Job, 'pictures' | 'error'>>
+
+export function started(job: Job): Job {
+  return { ...job, state: 'running', startedAt: Date.now(), attempts: job.attempts + 1 }
+}
+
+export function ended(job: Job, end: Ending): Job {
+  return { ...job, ...end, finishedAt: Date.now() }
+}
+
+/** By an orderly stop: it will run again as if it never had. */
+export function interrupted(job: Job): Job {
+  if (job.state !== 'running') return job
+  const { startedAt: _, ...rest } = job
+  return { ...rest, state: 'queued', attempts: job.attempts - 1 }
+}
+
+/** Unanswered again, until its message is gone too. */
+export function deleted({ answeredAt: _, ...job }: Job): Job {
+  return { ...job, pictures: [], deletedAt: job.deletedAt ?? Date.now() }
+}
