@@ -27,12 +27,7 @@ export async function loadModel(options: LoadOptions, onNotice: (message: string
     onProgress: (progress) => {
       if (progress.status === 'notice') onNotice(progress.message)
     },
-    sessionOptions: {
-      intraOpNumThreads: threads,
-      // Threads that spin while they wait take the cores that the bot, and the other threads, need: beside one other busy
-      // process a step took twice as long with it.
-      extra: { session: { intra_op: { allow_spinning: '0' } } },
-    },
+    sessionOptions: { intraOpNumThreads: threads },
   })
   const pipeline = fromTextAlone(opened)
   const { modelInfo, components } = pipeline
