@@ -19,13 +19,13 @@ try {
   page.setDefaultTimeout(WAIT_MS)
   await page.goto(address)
   const field = page.getByRole('textbox', { name: 'What to draw' })
-  for (const prompt of ['a red apple', 'a yellow star on a blue background']) {
+  for (const prompt of ['grinning face', 'a red heart on a pink background']) {
     await field.fill(`/imagine ${prompt} --seed 7 --count 4`)
     await field.press('Enter')
     await page.locator('.message-done').filter({ hasText: prompt }).waitFor()
   }
   await page.waitForFunction('[...document.images].every((image) => image.complete)')
-  await field.pressSequentially('/imagine a happy cat')
+  await field.pressSequentially('/imagine smiling face with sunglasses')
   await writeFile(file, await optimised(await page.screenshot()))
 } finally {
   await browser.close()
