@@ -3,12 +3,10 @@
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { createDiscord } from './bot/discord/index.ts'
 import type { Log, Platform } from './bot/platform.ts'
 import { createPlayground } from './bot/playground/index.ts'
 import { Presenter } from './bot/presenter.ts'
 import type { Rooms } from './bot/rooms.ts'
-import { createSlack } from './bot/slack/index.ts'
 import { Commands } from './commands/commands.ts'
 import { type Config, readConfig } from './config.ts'
 import { EMBEDDED_MODEL } from './embedded-model.ts'
@@ -96,8 +94,8 @@ async function startPlatforms(config: Config, model: Model, rooms: Rooms, stops:
   const { presenter, queue, log } = rooms
   const playground = createPlayground({ host: config.HOST, port: config.PORT, model: model.name }, rooms)
   const chats = [
-    { name: 'Discord', platform: discordOf(config, rooms), toTurnOn: 'DISCORD_TOKEN' },
-    { name: 'Slack', platform: slackOf(config, rooms), toTurnOn: 'SLACK_BOT_TOKEN and SLACK_APP_TOKEN' },
+    { name: 'Discord', platform: await discordOf(config, rooms), toTurnOn: 'DISCORD_TOKEN' },
+    { name: 'Slack', platform: await slackOf(config, rooms), toTurnOn: 'SLACK_BOT_TOKEN and SLACK_APP_TOKEN' },
   ]
   for (const platform of [playground, ...chats.flatMap((chat) => chat.platform ?? [])]) {
     presenter.add(platform)
@@ -122,13 +120,19 @@ async function startPlatforms(config: Config, model: Model, rooms: Rooms, stops:
   )
 }
 
-function discordOf(config: Config, rooms: Rooms): Platform | undefined {
+// A chat's library is loaded where it is turned on: both take longer than all the rest.
+
+async function discordOf(config: Config, rooms: Rooms): Promise<Platform | undefined> {
   const { DISCORD_TOKEN: token, DISCORD_API_URL: apiUrl } = config
-  return token ? createDiscord({ token, apiUrl }, rooms) : undefined
+  if (!token) return undefined
+  const { createDiscord } = await import('./bot/discord/index.ts')
+  return createDiscord({ token, apiUrl }, rooms)
 }
 
-function slackOf(config: Config, rooms: Rooms): Platform | undefined {
+async function slackOf(config: Config, rooms: Rooms): Promise<Platform | undefined> {
   const { SLACK_BOT_TOKEN: botToken, SLACK_APP_TOKEN: appToken, SLACK_SIGNING_SECRET: signingSecret } = config
   const { HOST: host, SLACK_PORT: port, SLACK_API_URL: apiUrl } = config
-  return botToken ? createSlack({ botToken, appToken, signingSecret, host, port, apiUrl }, rooms) : undefined
+  if (!botToken) return undefined
+  const { createSlack } = await import('./bot/slack/index.ts')
+  return createSlack({ botToken, appToken, signingSecret, host, port, apiUrl }, rooms)
 }
