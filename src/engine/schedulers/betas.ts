@@ -17,12 +17,30 @@ type BetaSettings = Settings<typeof BETA_DEFAULTS> & { rescale_betas_zero_snr?: 
 const BETA_SCHEDULES = ['linear', 'scaled_linear', 'squaredcos_cap_v2'] as const
 const MAX_TRAIN_TIMESTEPS = 100_000
 
+/** Each request has a scheduler of its own, but nearly all of them the same betas. */
+let last: { readonly key: string; readonly products: Float32Array } | undefined
+
 /**
- * ᾱ_t = Π (1 − β_s) for t from 0 to `num_train_timesteps` − 1, in float32 at each stage as torch has them.
+ * ᾱ_t = Π (1 − β_s) for t from 0 to `num_train_timesteps` − 1, in float32 at each stage as torch has them; shared, so not to
+ * be written to.
  *
  * @throws EngineError 'argument' for an unknown `beta_schedule` or betas that are not numbers.
  */
 export function alphasCumprod(settings: BetaSettings): Float32Array {
+  const {
+    num_train_timesteps: count,
+    beta_start,
+    beta_end,
+    beta_schedule,
+    trained_betas,
+    rescale_betas_zero_snr,
+  } = settings
+  const key = JSON.stringify([count, beta_start, beta_end, beta_schedule, trained_betas, rescale_betas_zero_snr])
+  if (last?.key !== key) last = { key, products: computeAlphasCumprod(settings) }
+  return last.products
+}
+
+function computeAlphasCumprod(settings: BetaSettings): Float32Array {
   const betas = trainingBetas(settings)
   const products = cumulativeProduct(settings.rescale_betas_zero_snr ? rescaleZeroTerminalSnr(betas) : betas)
   if (products.length === 0 || products.some((value) => !(value >= 0 && value <= 1)))
