@@ -6,7 +6,7 @@ import type { StableDiffusionSafetyChecker } from '../models/safety-checker.ts'
 import type { UNet2DConditionModel, UNetInput } from '../models/unet.ts'
 import type { AutoencoderKL } from '../models/vae.ts'
 import type { Generators } from '../random/generator.ts'
-import type { Scheduler } from '../schedulers/scheduler.ts'
+import type { Scheduler, StepOutput } from '../schedulers/scheduler.ts'
 import { concatRows, rowsOf, type Tensor } from '../tensor.ts'
 import type { OutputType } from './arguments.ts'
 import type { Conditioning } from './conditioning.ts'
@@ -63,7 +63,7 @@ export class Sampling<Output extends OutputType = OutputType> {
   readonly #plan: SamplingPlan
   readonly #sample: Tensor
   #latents: Tensor
-  #predOriginalSample: Tensor | undefined
+  #lastStep: StepOutput | undefined
   #step = 0
 
   constructor(models: SamplingModels, plan: SamplingPlan) {
@@ -97,7 +97,7 @@ export class Sampling<Output extends OutputType = OutputType> {
 
   /** What the last step took the finished latents for, where its method says so: for previews. */
   get predOriginalSample(): Tensor | undefined {
-    return this.#predOriginalSample
+    return this.#lastStep?.predOriginalSample
   }
 
   /**
@@ -126,9 +126,8 @@ export class Sampling<Output extends OutputType = OutputType> {
     const timestep = timesteps[this.#step]!
     const guided = usesGuidance ? guide(prediction, guidanceScale) : prediction
     const options = { eta, ...(generators && { generator: generators }) }
-    const { prevSample, predOriginalSample } = scheduler.step(guided, timestep, this.#latents, options)
-    this.#predOriginalSample = predOriginalSample
-    this.#latents = this.#keepUnmasked(prevSample)
+    this.#lastStep = scheduler.step(guided, timestep, this.#latents, options)
+    this.#latents = this.#keepUnmasked(this.#lastStep.prevSample)
     this.#latents = (await onStepEnd?.(this.#step, timestep, this.#latents)) ?? this.#latents
     this.#step++
   }

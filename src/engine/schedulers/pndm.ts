@@ -125,7 +125,10 @@ export class PNDMScheduler extends AlphaScheduler<typeof DEFAULTS> implements Sc
         [Math.sqrt(alphaProdPrev / alphaProd), sample],
         [(alphaProd - alphaProdPrev) / denominator, epsilon],
       ),
-      predOriginalSample: predictOriginal('epsilon', epsilon, sample, alpha, sigma),
+      // Not part of the method: worked out for those who look.
+      get predOriginalSample() {
+        return predictOriginal('epsilon', epsilon, sample, alpha, sigma)
+      },
     }
   }
 }
