@@ -102,16 +102,22 @@ function luminance(r: number, g: number, b: number): number {
 
 /** From the VAE's `[n, 3, h, w]` in -1..1 to `[n, h, w, 3]` in 0..1. */
 export function postprocess({ data, dims }: Tensor): NumpyImages {
-  const [n = 0, channels = 0, height = 0, width = 0] = dims
+  const [n = 0, , height = 0, width = 0] = dims
   const plane = height * width
   const out = new Float32Array(data.length)
+  let at = 0
   for (let image = 0; image < n; image++)
-    for (let channel = 0; channel < channels; channel++) {
-      const from = (image * channels + channel) * plane
-      for (let i = 0; i < plane; i++)
-        out[(image * plane + i) * channels + channel] = Math.min(Math.max(data[from + i]! / 2 + 0.5, 0), 1)
+    for (let r = image * 3 * plane, end = r + plane; r < end; r++) {
+      out[at++] = unit(data[r]!)
+      out[at++] = unit(data[r + plane]!)
+      out[at++] = unit(data[r + 2 * plane]!)
     }
-  return { data: out, dims: [n, height, width, channels] }
+  return { data: out, dims: [n, height, width, 3] }
+}
+
+function unit(value: number): number {
+  const shifted = value / 2 + 0.5
+  return shifted < 0 ? 0 : Math.min(shifted, 1)
 }
 
 /** The images of an `np` batch as 8-bit pixels. */

@@ -191,7 +191,7 @@ export class OnnxRuntimeModel {
       case 'float64':
         return new OrtTensor('float64', Float64Array.from(data), dims)
       case 'int64':
-        return new OrtTensor('int64', BigInt64Array.from(Array.from(data, (n) => BigInt(whole(n)))), dims)
+        return new OrtTensor('int64', int64s(data), dims)
       case 'int32':
         return new OrtTensor('int32', Int32Array.from(data, whole), dims)
       default:
@@ -266,6 +266,12 @@ function whole(n: number): number {
   return Math.trunc(n + 1e-3)
 }
 
+function int64s(data: Float32Array | readonly number[]): BigInt64Array {
+  const out = new BigInt64Array(data.length)
+  for (let i = 0; i < data.length; i++) out[i] = BigInt(whole(data[i]!))
+  return out
+}
+
 function singles(data: Float32Array | readonly number[]): Float32Array {
   return data instanceof Float32Array ? data : new Float32Array(data)
 }
@@ -286,9 +292,9 @@ function bitsOf({ buffer, byteOffset, length }: Uint16Array): Uint16Array {
   return new Uint16Array(buffer, byteOffset, length)
 }
 
-function allFinite({ data }: Tensor): boolean {
-  // A number times zero is zero unless it is NaN or infinite, and then the sum is NaN.
-  let sum = 0
-  for (let i = 0; i < data.length; i++) sum += data[i]! * 0
-  return sum === 0
+/** NaN and the infinities are the numbers whose exponent is all ones. */
+function allFinite({ data: { buffer, byteOffset, length } }: Tensor): boolean {
+  const bits = new Int32Array(buffer, byteOffset, length)
+  for (let i = 0; i < length; i++) if ((bits[i]! & 0x7f800000) === 0x7f800000) return false
+  return true
 }

@@ -45,7 +45,7 @@ export class PromptEncoder {
     this.#kept.delete(key)
     this.#kept.set(key, embeds)
     embeds.catch(() => this.#kept.delete(key))
-    for (const oldest of this.#kept.keys()) if (this.#kept.size > KEPT) this.#kept.delete(oldest)
+    if (this.#kept.size > KEPT) this.#kept.delete(this.#kept.keys().next().value!)
     return embeds
   }
 
