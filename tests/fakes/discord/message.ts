@@ -1,6 +1,6 @@
 /** A message as people in the fake Discord see it, with its past, and with a way to wait for what it will become. */
 
-import { EventEmitter } from 'node:events'
+import { EventEmitter, once } from 'node:events'
 import { parse } from 'discord-markdown-parser'
 import type { Body, UploadedFile } from './contract.ts'
 
@@ -62,9 +62,8 @@ export class FakeMessage {
     const holds = typeof described === 'function' ? described : ({ text }: FakeMessage) => described.test(text)
     const signal = AbortSignal.timeout(60_000)
     while (!holds(this)) {
-      await new Promise<void>((resolve, reject) => {
-        this.#changes.once('change', resolve)
-        signal.addEventListener('abort', () => reject(new Error(`Waited for ${described}; it is ${this.describe()}`)))
+      await once(this.#changes, 'change', { signal }).catch(() => {
+        throw new Error(`Waited for ${described}; it is ${this.describe()}`)
       })
     }
     return this
