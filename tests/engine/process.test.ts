@@ -1,7 +1,7 @@
 /** The engine's process, as it is built: the embedded model through the real child, crashes and all. */
 
 import { spawn } from 'node:child_process'
-import { once } from 'node:events'
+import { getEventListeners, once } from 'node:events'
 import { readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -136,6 +136,13 @@ describe('with the embedded model', () => {
     await expect(cancelled).rejects.toThrow('no longer wanted')
     expect(await engine.generateImages(request)).toHaveLength(1)
     expect(steps).toBeLessThan(20)
+  })
+
+  it('leaves nothing at a signal that outlives its requests', async () => {
+    const { signal } = new AbortController()
+    const short = { ...request, numInferenceSteps: 1 }
+    await Promise.all([1, 2, 3].map(() => engine.generateImages(short, { signal })))
+    expect(getEventListeners(signal, 'abort')).toEqual([])
   })
 
   it('says what is wrong with a request, and lives on', async () => {
