@@ -57,11 +57,13 @@ export class CLIPTextModel {
 
   #feeds(ids: readonly (readonly number[])[]) {
     const dims = [ids.length, ids[0]!.length]
+    const feeds = { [this.#inputIds]: { data: ids.flat(), dims } }
+    if (!this.model.inputs.has('attention_mask')) return feeds
     const mask = ids.flatMap((row) => {
       const end = this.#maskedAfter === undefined ? -1 : row.indexOf(this.#maskedAfter, 1)
       return row.map((_, place) => (end >= 0 && place > end ? 0 : 1))
     })
-    return { [this.#inputIds]: { data: ids.flat(), dims }, attention_mask: { data: mask, dims } }
+    return { ...feeds, attention_mask: { data: mask, dims } }
   }
 
   #finalNorm(): LayerNorm {

@@ -56,8 +56,7 @@ export function requireOneOf<Value extends string>(
   allowed: readonly Value[],
 ): Value {
   const value = settings[key]
-  const found = allowed.find((candidate) => candidate === value)
-  if (found !== undefined) return found
+  if (allowed.includes(value as Value)) return value as Value
   const names = allowed.map((name) => `"${name}"`).join(', ')
   throw new EngineError(
     'argument',
