@@ -44,5 +44,6 @@ function request({ numInferenceSteps, guidanceScale, width, height }, seeds) {
     height,
     images: seeds.map((seed) => ({ seed, variations: [] })),
     upscale: 1,
+    transparent: false,
   }
 }

@@ -9,6 +9,7 @@ import { PassThrough } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import type { WriteStream } from 'node:tty'
 import { fileURLToPath } from 'node:url'
+import sharp from 'sharp'
 import { describe, expect, it } from 'vitest'
 import { helpText, parseFlags } from '../src/cli/flags.ts'
 import { barOutput } from '../src/cli/progress.ts'
@@ -92,6 +93,30 @@ describe('seedling imagine', () => {
     expect([first.readUInt32BE(16), first.readUInt32BE(20)]).toEqual([128, 128])
   })
 
+  it('clears the ground away, also of what is enlarged, and makes that again byte for byte', async () => {
+    const args = ['--seed', '1', '--steps', '2', '--model', embedded]
+    await run('imagine', 'a red apple', '--transparent', ...args, '--out', 'clear')
+    const clear = await readFile(join(folder, 'clear/image_1.png'))
+    expect(await sharp(clear).metadata()).toMatchObject({ width: 64, hasAlpha: true })
+    const made = parseParameters(readPngText(clear, 'parameters')!)
+    const asked = formatParameters({ ...made, upscale: 2 })
+    await writeFile(join(folder, 'larger.png'), writePngText(clear, 'parameters', asked))
+    for (const [from, width] of [
+      ['clear/image_1.png', 64],
+      ['larger.png', 128],
+    ] as const) {
+      await run('imagine', '--from', from, '--model', embedded, '--out', 'once')
+      await run('imagine', '--from', 'once/image_1.png', '--model', embedded, '--out', 'twice')
+      const [once, twice] = await Promise.all(
+        ['once', 'twice'].map((name) => readFile(join(folder, name, 'image_1.png'))),
+      )
+      expect(await sharp(once).metadata()).toMatchObject({ width, hasAlpha: true })
+      expect(twice).toEqual(once)
+    }
+    await run('imagine', '--from', 'clear/image_1.png', '--model', embedded, '--out', 'once')
+    expect(await readFile(join(folder, 'once/image_1.png'))).toEqual(clear)
+  })
+
   it('keeps what is written when it is interrupted', async () => {
     const process = start('imagine', 'a red apple', '--count', '10000', '--steps', '1', '--out', 'stopped')
     const errors = text(process.stderr)
@@ -137,13 +162,23 @@ describe('seedling imagine', () => {
 
 describe('the flags', () => {
   it('are the options of /imagine', () => {
-    expect(parseFlags(['a red', 'apple', '-n', '3', '--ar=16:9', '--cfg', '5', '--json'])).toEqual({
-      values: { prompt: 'a red apple', count: '3', aspect: '16:9', guidance: '5' },
+    expect(parseFlags(['a red', '--transparent', 'apple', '-n', '3', '--ar=16:9', '--cfg', '5', '--json'])).toEqual({
+      values: { prompt: 'a red apple', count: '3', aspect: '16:9', guidance: '5', transparent: true },
       out: 'output',
       json: true,
       help: false,
     })
-    for (const flag of ['--negative', '--seed', '--steps', '--guidance', '--size', '--aspect', '--count, -n', '--out'])
+    for (const flag of [
+      '--negative',
+      '--seed',
+      '--steps',
+      '--guidance',
+      '--size',
+      '--aspect',
+      '--count, -n',
+      '--transparent',
+      '--out',
+    ])
       expect(helpText()).toContain(flag)
   })
 })

@@ -121,6 +121,7 @@ function parametersOf({ request, id }: Job): Parameter[] {
     { name: 'guidance', value: String(request.guidanceScale) },
     { name: 'size', value: `${width * upscale}x${height * upscale}` },
     { name: 'count', value: String(request.numImagesPerPrompt) },
+    ...(request.transparent ? [{ name: 'transparent', value: 'true' }] : []),
     { name: 'job', value: id },
   ]
 }
@@ -140,6 +141,7 @@ function commandOf({ request }: Job): string {
     `--guidance ${guidanceScale}`,
     `--size ${width}x${height}`,
     ...(numImagesPerPrompt === 1 ? [] : [`--count ${numImagesPerPrompt}`]),
+    ...(request.transparent ? ['--transparent'] : []),
   ]
   return `/imagine ${prompt} ${flags.join(' ')}`
 }

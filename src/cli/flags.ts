@@ -62,13 +62,11 @@ type Parsed = Partial<Record<'model' | 'device' | 'from', string>> & {
 }
 
 function parse(args: string[]): { values: Parsed; positionals: string[] } {
-  const derived = OPTIONS.flatMap(({ name, aliases = [] }) => {
+  const derived = OPTIONS.flatMap(({ name, type, aliases = [] }) => {
+    const flag = type === 'boolean' ? type : 'string'
     const short = aliases.find((alias) => alias.length === 1)
     const long = aliases.filter((alias) => alias.length > 1)
-    return [
-      [name, { type: 'string' as const, ...(short && { short }) }],
-      ...long.map((alias) => [alias, { type: 'string' as const }]),
-    ]
+    return [[name, { type: flag, ...(short && { short }) }], ...long.map((alias) => [alias, { type: flag }])]
   })
   try {
     const parsed = parseArgs({ args, options: { ...Object.fromEntries(derived), ...OWN }, allowPositionals: true })
@@ -78,7 +76,7 @@ function parse(args: string[]): { values: Parsed; positionals: string[] } {
   }
 }
 
-function optionValues(positionals: string[], typed: Record<string, string | undefined>): OptionValues {
+function optionValues(positionals: string[], typed: Record<string, string | boolean | undefined>): OptionValues {
   const values: OptionValues = positionals.length > 0 ? { prompt: positionals.join(' ') } : {}
   for (const { name, aliases = [] } of OPTIONS) {
     const given = [name, ...aliases].filter((flag) => typed[flag] !== undefined)
@@ -110,9 +108,9 @@ const OWN_LINES = [
   ['--json', 'One JSON object a picture, for programs'],
 ] as const
 
-function optionLine({ name, aliases = [], type, min, max, description, default: usual }: Option): string {
+function optionLine({ name, aliases = [], min, max, description, default: usual }: Option): string {
   const flags = [name, ...aliases].map((flag) => (flag.length === 1 ? `-${flag}` : `--${flag}`)).join(', ')
-  const range = type === 'string' ? '' : `, ${min} to ${max}`
+  const range = min === undefined ? '' : `, ${min} to ${max}`
   return line(flags, `${description}${range} (default: ${usual})`)
 }
 

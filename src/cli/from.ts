@@ -45,6 +45,7 @@ export function requestFrom(made: Parameters, path: string, model: Model): Reque
     steps: numInferenceSteps,
     guidance: guidanceScale,
     size: `${width}x${height}`,
+    transparent: made.transparent,
   }
   return { ...parseRequest(values, model, MAX_SIZE), variations, upscale }
 }

@@ -4,21 +4,23 @@ import { UserError } from '../job/errors.ts'
 import type { Option, OptionValues } from './options.ts'
 
 /** A flag and its value: quoted, or everything up to the next flag. */
-const FLAG = /(?:^|\s)--([a-z][^\s=]*)[\s=]*(?:["“]([^"“”]*)["”](?=\s+--[a-z]|\s*$)|((?:(?!\s--[a-z])[\s\S])*))/giu
+const FLAG =
+  /(?:^|\s)--([a-z][^\s=]*)(?:=|\s(?!--[a-z]))*(?:["“]([^"“”]*)["”](?=\s+--[a-z]|\s*$)|((?:(?!\s--[a-z])[\s\S])*))/giu
 
 /**
  * Splits a typed line into the prompt and its flags. A flag's value reaches to the next ` --`, or to its closing quote.
  * `--seed=7` works as well. An em dash stands for `--`, since phones type it so.
- * @throws UserError for a flag that no option has, or one that stands twice or without a value.
+ * @throws UserError for a flag that no option has, or one that stands twice or without the value that it needs.
  */
 export function parseInline(text: string, options: readonly Option[]): OptionValues {
   const line = text.replace(/(^|\s)—(?=[a-z])/giu, '$1--')
   const flags = [...line.matchAll(FLAG)]
   const values: OptionValues = { prompt: line.slice(0, flags[0]?.index).trim() }
   for (const [, flag, quoted, plain] of flags) {
-    const { name } = optionOf(flag!, options)
+    const { name, type } = optionOf(flag!, options)
     if (values[name] !== undefined) throw new UserError('option', `--${flag} stands twice; say each option once.`)
     values[name] = quoted ?? plain!.trim()
+    if (values[name] === '' && type === 'boolean') values[name] = true
     if (values[name] === '') {
       throw new UserError('option', `--${flag} has no value; write it behind the flag, or leave the flag out.`)
     }

@@ -2,11 +2,21 @@
 
 import type { Model } from '../engine/process/engine.ts'
 
-export type OptionName = 'prompt' | 'negative' | 'seed' | 'steps' | 'guidance' | 'size' | 'aspect' | 'count'
+export type OptionName =
+  | 'prompt'
+  | 'negative'
+  | 'seed'
+  | 'steps'
+  | 'guidance'
+  | 'size'
+  | 'aspect'
+  | 'count'
+  | 'transparent'
 
 export interface Option {
   readonly name: OptionName
-  readonly type: 'string' | 'integer' | 'number'
+  /** A boolean's flag stands without a value. */
+  readonly type: 'string' | 'integer' | 'number' | 'boolean'
   /** One line, at most 100 characters (Discord's limit). */
   readonly description: string
   readonly required?: boolean
@@ -21,8 +31,10 @@ export interface Option {
   readonly default?: string
 }
 
-/** Whatever a surface collected, as text or numbers, unchecked. */
-export type OptionValues = Partial<Record<OptionName, string | number>>
+export type OptionValue = string | number | boolean
+
+/** Whatever a surface collected, unchecked. */
+export type OptionValues = Partial<Record<OptionName, OptionValue>>
 
 export const MAX_PROMPT_LENGTH = 2000
 
@@ -101,6 +113,12 @@ export function imagineOptions(model: Model | undefined, maxSize: number, maxCou
       max: maxCount,
       aliases: ['n'],
       default: '1',
+    },
+    {
+      name: 'transparent',
+      type: 'boolean',
+      description: 'A see-through ground, for emoji and stickers; kept where it is not of one colour',
+      default: 'false',
     },
   ]
 }

@@ -3,7 +3,14 @@
 import type { Model } from '../engine/process/engine.ts'
 import { UserError } from '../job/errors.ts'
 import { type Request, randomSeed } from '../job/request.ts'
-import { imagineOptions, MAX_PROMPT_LENGTH, type Option, type OptionName, type OptionValues } from './options.ts'
+import {
+  imagineOptions,
+  MAX_PROMPT_LENGTH,
+  type Option,
+  type OptionName,
+  type OptionValue,
+  type OptionValues,
+} from './options.ts'
 
 /**
  * Checks every value and fills in the model's defaults. `maxSize` is the longest side allowed, in pixels.
@@ -24,6 +31,7 @@ export function parseRequest(values: OptionValues, model: Model, maxSize: number
     ...sizeOf(values, model, maxSize),
     numImagesPerPrompt: number('count') ?? 1,
     upscale: 1,
+    transparent: booleanOf('transparent', values.transparent),
   }
 }
 
@@ -31,7 +39,7 @@ export function parseRequest(values: OptionValues, model: Model, maxSize: number
  * Control characters and characters that turn the reading direction are dropped: they could hide what a prompt says.
  * What comes out stays as it is when it goes in again, so that a picture's own parameters repeat it.
  */
-function textOf(name: OptionName, value: string | number | undefined): string {
+function textOf(name: OptionName, value: OptionValue | undefined): string {
   const text = String(value ?? '')
     .toWellFormed()
     .replace(/[\p{Cc}\u2028\u2029]+/gu, ' ')
@@ -45,7 +53,7 @@ function textOf(name: OptionName, value: string | number | undefined): string {
   return text
 }
 
-function numberOf(option: Option, value: string | number | undefined): number | undefined {
+function numberOf(option: Option, value: OptionValue | undefined): number | undefined {
   if (value === undefined || value === '') return undefined
   const { name, type, min, max } = option
   const number = /^[+-]?(\d+\.?\d*|\.\d+)$/u.test(String(value).trim()) ? Number(value) : Number.NaN
@@ -57,6 +65,13 @@ function numberOf(option: Option, value: string | number | undefined): number | 
   return number
 }
 
+function booleanOf(name: OptionName, value: OptionValue = ''): boolean {
+  const text = String(value).trim().toLowerCase()
+  if (text === 'true') return true
+  if (text === 'false' || text === '') return false
+  throw new UserError('option', `${name} is ${quote(value)}; it must be true or false.`)
+}
+
 function sizeOf({ size, aspect }: OptionValues, model: Model, maxSize: number): { width: number; height: number } {
   const [width, height] =
     size === undefined || size === '' ? [model.width, model.height] : sidesOf(size, model, maxSize)
@@ -64,7 +79,7 @@ function sizeOf({ size, aspect }: OptionValues, model: Model, maxSize: number): 
   return withAspect(aspect, width * height, model, maxSize)
 }
 
-function sidesOf(size: string | number, model: Model, maxSize: number): [number, number] {
+function sidesOf(size: OptionValue, model: Model, maxSize: number): [number, number] {
   const match = /^(\d{1,5})(?:\s*[x×*:,]\s*(\d{1,5}))?$/iu.exec(String(size).trim())
   const sides: [number, number] = [Number(match?.[1]), Number(match?.[2] ?? match?.[1])]
   const step = model.sizeMultiple
@@ -76,7 +91,7 @@ function sidesOf(size: string | number, model: Model, maxSize: number): [number,
 }
 
 /** The two multiples nearest to the ratio at the same number of pixels. */
-function withAspect(aspect: string | number, pixels: number, model: Model, maxSize: number) {
+function withAspect(aspect: OptionValue, pixels: number, model: Model, maxSize: number) {
   const match = /^(\d{1,4}(?:\.\d{1,3})?)\s*[:x/]\s*(\d{1,4}(?:\.\d{1,3})?)$/u.exec(String(aspect).trim())
   const ratio = match ? Number(match[1]) / Number(match[2]) : Number.NaN
   if (!(ratio >= 1 / 4 && ratio <= 4)) {
@@ -88,7 +103,7 @@ function withAspect(aspect: string | number, pixels: number, model: Model, maxSi
   return { width: side(Math.sqrt(pixels * ratio)), height: side(Math.sqrt(pixels / ratio)) }
 }
 
-function quote(value: string | number): string {
+function quote(value: OptionValue): string {
   const text = String(value).replace(/[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu, ' ')
   return text.length > 40 ? `“${text.slice(0, 40)}…”` : `“${text}”`
 }

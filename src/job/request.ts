@@ -21,6 +21,8 @@ export interface Request {
   readonly numImagesPerPrompt: number
   /** How many times larger the finished picture is shown: 1, 2 or 4. */
   readonly upscale: number
+  /** Whether the ground is cleared away, where it is of one colour. */
+  readonly transparent: boolean
 }
 
 /** Where one picture's noise comes from. */

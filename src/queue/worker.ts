@@ -62,7 +62,7 @@ export function sentenceOf(error: unknown): string {
 }
 
 function imagesRequest(request: Request): ImagesRequest {
-  const { prompt, negativePrompt, numInferenceSteps, guidanceScale, width, height, upscale } = request
+  const { prompt, negativePrompt, numInferenceSteps, guidanceScale, width, height, upscale, transparent } = request
   const images = Array.from({ length: request.numImagesPerPrompt }, (_, index) => noiseOf(request, index))
-  return { prompt, negativePrompt, numInferenceSteps, guidanceScale, width, height, images, upscale }
+  return { prompt, negativePrompt, numInferenceSteps, guidanceScale, width, height, images, upscale, transparent }
 }

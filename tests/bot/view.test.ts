@@ -72,12 +72,19 @@ describe('viewOf', () => {
       .string({ unit: 'grapheme', minLength: 1, maxLength: 40 })
       .filter((typed) => !/["“”]|--|—/u.test(typed))
     fc.assert(
-      fc.property(text, text, fc.nat(2 ** 32 - 1), fc.integer({ min: 1, max: 4 }), (prompt, negative, seed, count) => {
-        fc.pre(prompt.trim() !== '')
-        const request = parseRequest({ prompt, negative, seed, count, aspect: '3:2' }, model, 128)
-        const { command } = viewOf({ ...done, request }, {})
-        expect(parseRequest(parseInline(command!.slice('/imagine '.length), options), model, 128)).toEqual(request)
-      }),
+      fc.property(
+        text,
+        text,
+        fc.nat(2 ** 32 - 1),
+        fc.integer({ min: 1, max: 4 }),
+        fc.boolean(),
+        (prompt, negative, seed, count, transparent) => {
+          fc.pre(prompt.trim() !== '')
+          const request = parseRequest({ prompt, negative, seed, count, transparent, aspect: '3:2' }, model, 128)
+          const { command } = viewOf({ ...done, request }, {})
+          expect(parseRequest(parseInline(command!.slice('/imagine '.length), options), model, 128)).toEqual(request)
+        },
+      ),
     )
   })
 })

@@ -36,6 +36,7 @@ describe('parseRequest', () => {
       height: 64,
       numImagesPerPrompt: 1,
       upscale: 1,
+      transparent: false,
     })
     expect(parse({ prompt: 'a red apple' }).seed).not.toBe(request.seed)
   })
@@ -51,6 +52,7 @@ describe('parseRequest', () => {
     [{ size: '60x64' }, 'size is “60x64”; both sides must be multiples of 8 from 8 to 128, such as 64x64.'],
     [{ size: '4096' }, 'size is “4096”; both sides must be multiples of 8 from 8 to 128, such as 64x64.'],
     [{ aspect: '9:0' }, 'aspect is “9:0”; it must be a ratio from 1:4 to 4:1, such as 16:9.'],
+    [{ transparent: 'maybe' }, 'transparent is “maybe”; it must be true or false.'],
     [{ aspect: 'wide' }, 'aspect is “wide”; it must be a ratio from 1:4 to 4:1, such as 16:9.'],
   ])('refuses %o in one sentence', (values, sentence) => {
     expect(refusal(() => parse({ prompt: 'x', ...values }))).toBe(sentence)
@@ -133,9 +135,20 @@ describe('parseInline', () => {
 
   it('says which options there are when a flag is unknown', () => {
     expect(refusal(() => typed('a cat --stlye noir'))).toBe(
-      '--stlye is not an option; use --negative, --seed, --steps, --guidance, --size, --aspect or --count.',
+      '--stlye is not an option; use --negative, --seed, --steps, --guidance, --size, --aspect, --count or --transparent.',
     )
     expect(refusal(() => typed('a cat --constructor x'))).toMatch(/^--constructor is not an option/)
+  })
+
+  it('takes a flag of a boolean for yes, at any place behind the prompt', () => {
+    for (const line of ['a cat --transparent', 'a cat —transparent --seed 3', 'a cat --seed 3 --TRANSPARENT true'])
+      expect(typed(line), line).toMatchObject({ prompt: 'a cat', transparent: true })
+    for (const line of ['a cat', 'a transparent cat --seed 3', 'a cat --transparent=false'])
+      expect(typed(line), line).toMatchObject({ transparent: false })
+    expect(refusal(() => typed('a cat --transparent in a hat'))).toBe(
+      'transparent is “in a hat”; it must be true or false.',
+    )
+    expect(refusal(() => typed('a cat --transparent --transparent'))).toMatch(/stands twice/)
   })
 
   it('refuses a flag twice or without a value', () => {
@@ -151,9 +164,17 @@ describe('parseInline', () => {
         fc.nat(2 ** 32 - 1),
         fc.integer({ min: 1, max: 100 }),
         word,
-        (prompt, seed, steps, negative) => {
-          const request = typed(`${prompt} --no ${negative} --steps ${steps} --seed ${seed}`)
-          expect(request).toMatchObject({ prompt, seed, numInferenceSteps: steps, negativePrompt: negative })
+        fc.boolean(),
+        (prompt, seed, steps, negative, transparent) => {
+          const flag = transparent ? ' --transparent' : ''
+          const request = typed(`${prompt} --no ${negative}${flag} --steps ${steps} --seed ${seed}`)
+          expect(request).toMatchObject({
+            prompt,
+            seed,
+            numInferenceSteps: steps,
+            negativePrompt: negative,
+            transparent,
+          })
         },
       ),
     )

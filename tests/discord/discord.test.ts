@@ -41,7 +41,7 @@ describe('a member of a guild', () => {
     const { discord, engine } = await startBot()
     engine.free = true
     const [alice, bob] = [discord.member('alice'), discord.member('bob')]
-    const first = await alice.types('/imagine', { prompt: 'a red apple', seed: 7, count: 2 })
+    const first = await alice.types('/imagine', { prompt: 'a red apple', seed: 7, count: 2, transparent: true })
     await first.until(/Imagine · /)
     const answers: FakeMessage[] = []
     for (const [label, title] of [
@@ -57,6 +57,7 @@ describe('a member of a guild', () => {
     expect(answers.map(({ attachments }) => attachments.length)).toEqual([2, 2, 1])
     const { images, upscale } = engine.calls[3]!.request
     expect({ images, upscale }).toEqual({ images: [{ seed: 7, variations: [] }], upscale: 2 })
+    expect(engine.calls.map(({ request }) => request.transparent)).toEqual([true, true, true, true])
 
     const varied = await alice.clicks(answers[1]!, 'V1')
     await varied.until(/Variation · .*\n.*seed 8 → \d+ \(0\.25\) → \d+ \(0\.25\)/)
@@ -101,12 +102,13 @@ describe('a member of a guild', () => {
   it('may write flags into the prompt, but what stands in an option of its own wins', async () => {
     const { discord, engine } = await startBot()
     const alice = discord.member('alice')
-    await alice.types('/imagine', { prompt: 'a red apple --seed 1 --steps 9 --no leaves', seed: 2 })
+    await alice.types('/imagine', { prompt: 'a red apple --seed 1 --steps 9 --transparent --no leaves', seed: 2 })
     const { request } = await engine.call(1)
     expect(request).toMatchObject({
       prompt: 'a red apple',
       negativePrompt: 'leaves',
       numInferenceSteps: 9,
+      transparent: true,
       images: [{ seed: 2 }],
     })
   })
@@ -121,7 +123,7 @@ describe('a member of a guild', () => {
     await alice.types('/show', { job: '../../etc/passwd' })
     expect(alice.told).toEqual([
       'steps is “1000”; it must be a whole number from 1 to 100.',
-      '--sped is not an option; use --negative, --seed, --steps, --guidance, --size, --aspect or --count.',
+      '--sped is not an option; use --negative, --seed, --steps, --guidance, --size, --aspect, --count or --transparent.',
       'prompt is empty; say what to draw, such as /imagine a red apple.',
       'size is “65x65”; both sides must be multiples of 8 from 8 to 128, such as 64x64.',
       'That job is no longer there; use /imagine to draw again.',

@@ -28,6 +28,7 @@ const parameters: Parameters = {
   width: 64,
   height: 64,
   upscale: 1,
+  transparent: false,
   scheduler: 'DDIMScheduler',
   modelHash: '0123456789',
   model: 'emoji',
@@ -149,11 +150,12 @@ describe('parameters', () => {
         { seed: 4294967295, strength: 0.1 },
       ],
       upscale: 2,
+      transparent: true,
     }
     expect(formatParameters(full)).toBe(
       'a red apple\nNegative prompt: leaves, stalk\n' +
         'Steps: 20, Sampler: DDIM, CFG scale: 4, Seed: 1, Size: 64x64, Model hash: 0123456789, Model: emoji, RNG: CPU, ' +
-        'Variation seed: "7, 4294967295", Variation seed strength: "0.25, 0.1", Hires upscale: 2, Hires upscaler: Lanczos, ' +
+        'Variation seed: "7, 4294967295", Variation seed strength: "0.25, 0.1", Hires upscale: 2, Hires upscaler: Lanczos, Transparent: true, ' +
         'Version: Seedling 0.1.0',
     )
   })
@@ -187,6 +189,7 @@ describe('parameters', () => {
     width: fc.integer({ min: 8, max: 8192 }),
     height: fc.integer({ min: 8, max: 8192 }),
     upscale: fc.constantFrom(1, 2, 4),
+    transparent: fc.boolean(),
     scheduler: fc.constantFrom('DDIMScheduler', 'EulerAncestralDiscreteScheduler', 'TCDScheduler'),
     modelHash: fc.stringMatching(/^[0-9a-f]{10}$/),
     model: text,
@@ -224,6 +227,7 @@ describe('parameters', () => {
     ['a cat\nSteps: many, CFG scale: 7, Seed: 1, Size: 64x64', /Steps “many”/],
     ['a cat\nSteps: 20, CFG scale: 7, Seed: 1, Size: 64', /Size “64”/],
     ['a cat\nSteps: 20, CFG scale: 7, Seed: 1, Size: 64x64, Hires upscale: 100', /Hires upscale “100”/],
+    ['a cat\nSteps: 20, CFG scale: 7, Seed: 1, Size: 64x64, Transparent: 50 %', /Transparent “50 %”/],
     ['a cat\nSteps: 20, CFG scale: 7, Seed: 1, Size: 64x64, Variation seed: 1', /lack Variation seed strength/],
     ['a cat\nSteps: 20, CFG scale: 7, Seed: 1, Size: 64x64, Variation seed: 1, Variation seed strength: 2', /“2”/],
   ])('that are wrong give one sentence: %j', (text, sentence) => {

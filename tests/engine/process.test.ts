@@ -27,6 +27,7 @@ const request: ImagesRequest = {
   height: 64,
   images: [{ seed: 1, variations: [] }],
   upscale: 1,
+  transparent: false,
 }
 
 const images = (...seeds: number[]) => seeds.map((seed) => ({ seed, variations: [] }))

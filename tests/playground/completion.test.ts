@@ -53,12 +53,22 @@ describe('completion', () => {
 
   it('keeps silent where the line is complete, so that Enter sends it', () => {
     const lines = ['', 'a cat', 'a cat --seed 7', 'a cat --no leaves and', 'a well-known cat', '/show x y', '/help']
-    for (const line of [...lines, '/other', 'a cat --count 4', 'a cat --aspect 16:9', 'a cat --other']) {
+    for (const line of [
+      ...lines,
+      '/other',
+      'a cat --count 4',
+      'a cat --aspect 16:9',
+      'a cat --other',
+      'a cat --transparent',
+      'a cat --transparent ',
+    ]) {
       expect(at(`${line}|`), line).toBeUndefined()
     }
   })
 
-  it('warns of a number out of range', () => {
+  it('warns of a value that nobody takes', () => {
+    expect(at('a cat --transparent and|')!.title).toContain('true or false')
+    expect(taken('a cat --tr|')).toBe('a cat --transparent ')
     expect(at('a cat --steps 500|')!.title).toContain('1 to 100')
     expect(at('a cat --steps 50|')).toBeUndefined()
   })

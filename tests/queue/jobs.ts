@@ -25,6 +25,7 @@ export const request: Request = {
   height: 64,
   numImagesPerPrompt: 2,
   upscale: 1,
+  transparent: false,
 }
 
 let made = 0

@@ -14,13 +14,20 @@ describe.concurrent('the form', () => {
       steps: '12',
       count: '2',
       aspect: '16:9',
+      transparent: 'true',
       channel: garden.slack.general,
     })
     expect(errors).toEqual({})
     const message = await garden.slack.nextMessage()
     expect(message.channel).toBe(garden.slack.general)
     const { request, author } = await garden.jobOf(message)
-    expect(request).toMatchObject({ prompt: 'a red apple', negativePrompt: 'leaves', seed: 7, numInferenceSteps: 12 })
+    expect(request).toMatchObject({
+      prompt: 'a red apple',
+      negativePrompt: 'leaves',
+      seed: 7,
+      numInferenceSteps: 12,
+      transparent: true,
+    })
     expect(request.width / request.height).toBeGreaterThan(1.5)
     expect(author).toEqual({ id: alice.user.id, name: 'alice' })
   })
@@ -28,13 +35,14 @@ describe.concurrent('the form', () => {
   test('opens from an empty command, and draws where it was typed', async ({ garden, alice }) => {
     await alice.types('/imagine', alice.direct)
     const form = await alice.seesForm()
-    expect(await form.submits({ prompt: 'a red apple --seed 7 --steps 5', steps: '9' })).toEqual({})
+    expect(await form.submits({ prompt: 'a red apple --seed 7 --transparent --steps 5', steps: '9' })).toEqual({})
     const message = await garden.slack.nextMessage()
     expect(message.channel).toBe(alice.direct)
     expect((await garden.jobOf(message)).request).toMatchObject({
       prompt: 'a red apple',
       seed: 7,
       numInferenceSteps: 9,
+      transparent: true,
     })
   })
 

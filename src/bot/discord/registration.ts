@@ -49,6 +49,8 @@ function optionOf(option: Option): APIApplicationCommandBasicOption {
       return { ...common, ...range, type: ApplicationCommandOptionType.Integer }
     case 'number':
       return { ...common, ...range, type: ApplicationCommandOptionType.Number }
+    case 'boolean':
+      return { ...common, type: ApplicationCommandOptionType.Boolean }
     case 'string':
       return {
         ...common,

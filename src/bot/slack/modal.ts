@@ -68,7 +68,7 @@ function typedValues(state: State, options: readonly Option[]): OptionValues {
   const values: OptionValues = {}
   for (const { name } of options) {
     const input = state[name]?.[VALUE]
-    const value = input?.value ?? input?.selected_option?.value
+    const value = input?.value ?? input?.selected_option?.value ?? input?.selected_options?.[0]?.value
     if (value?.trim()) values[name] = value
   }
   return values
@@ -98,7 +98,10 @@ function elementOf({
   max,
   maxLength,
   default: initial,
-}: Option): types.PlainTextInput | types.StaticSelect {
+}: Option): types.PlainTextInput | types.StaticSelect | types.Checkboxes {
+  if (type === 'boolean') {
+    return { type: 'checkboxes', action_id: VALUE, options: [{ text: plainText('Yes'), value: 'true' }] }
+  }
   const placeholder = initial === undefined ? {} : { placeholder: plainText(initial) }
   if (type === 'integer' && max! - min! < MAX_CHOICES) {
     const choices = Array.from({ length: max! - min! + 1 }, (_, index) => String(min! + index))

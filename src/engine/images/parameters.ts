@@ -14,6 +14,8 @@ export interface Parameters extends Noise {
   readonly height: number
   /** 1, 2 or 4. */
   readonly upscale: number
+  /** Whether the ground was cleared away. */
+  readonly transparent: boolean
   /** diffusers' class name. */
   readonly scheduler: string
   readonly modelHash: string
@@ -48,6 +50,7 @@ export function parseParameters(text: string): Parameters {
     width,
     height,
     upscale: numberOf('Hires upscale', pairs.get('Hires upscale') ?? '1', [1, 2, 4]),
+    transparent: booleanOf('Transparent', pairs.get('Transparent')),
     scheduler: schedulerOf(pairs.get('Sampler') ?? ''),
     modelHash: pairs.get('Model hash') ?? '',
     model: pairs.get('Model') ?? '',
@@ -58,7 +61,7 @@ export function parseParameters(text: string): Parameters {
 type Pair = readonly [name: string, value: string]
 
 function pairsOf(parameters: Parameters): Pair[] {
-  const { variations, upscale } = parameters
+  const { variations, upscale, transparent } = parameters
   const pairs: Pair[] = [
     ['Steps', String(parameters.numInferenceSteps)],
     ['Sampler', SAMPLERS[parameters.scheduler] ?? parameters.scheduler],
@@ -76,6 +79,7 @@ function pairsOf(parameters: Parameters): Pair[] {
     )
   }
   if (upscale !== 1) pairs.push(['Hires upscale', String(upscale)], ['Hires upscaler', 'Lanczos'])
+  if (transparent) pairs.push(['Transparent', 'true'])
   pairs.push(['Version', parameters.version])
   return pairs
 }
@@ -129,6 +133,11 @@ function numberOf(name: string, value = '', allowed?: readonly number[]): number
   const number = value === '' ? Number.NaN : Number(value)
   if (!Number.isFinite(number) || (allowed && !allowed.includes(number))) throw wrong(name, value)
   return number
+}
+
+function booleanOf(name: string, value = 'false'): boolean {
+  if (value !== 'true' && value !== 'false') throw wrong(name, value)
+  return value === 'true'
 }
 
 function seedOf(name: string, value?: string): number {

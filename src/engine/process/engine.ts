@@ -31,6 +31,8 @@ export interface ImagesRequest {
   readonly images: readonly Noise[]
   /** 1, 2 or 4. */
   readonly upscale: number
+  /** Whether the ground is cleared away, where it is of one colour; never of a picture that is blurred. */
+  readonly transparent: boolean
 }
 
 export interface EngineProgress {

@@ -3,6 +3,7 @@
 import type { Noise } from '../../job/request.ts'
 import { VERSION } from '../../version.ts'
 import { toBitmaps } from '../images/image-processor.ts'
+import { removeGround } from '../images/matting.ts'
 import { formatParameters, type Parameters } from '../images/parameters.ts'
 import { encodePng } from '../images/png.ts'
 import { encodePreview } from '../images/preview.ts'
@@ -39,7 +40,7 @@ export async function makeImages(
   }
   const images: EngineImage[] = []
   for (const [index, sampling] of samplings.entries()) {
-    images.push(await finish(sampling, request.upscale, parametersOf(request, request.images[index]!, model.facts)))
+    images.push(await finish(sampling, parametersOf(request, request.images[index]!, model.facts)))
   }
   return images
 }
@@ -73,7 +74,8 @@ function emptyCanvas(width: number, height: number) {
   }
 }
 
-async function finish(sampling: Sampling<'np'>, upscale: number, parameters: Parameters): Promise<EngineImage> {
+async function finish(sampling: Sampling<'np'>, parameters: Parameters): Promise<EngineImage> {
+  const { upscale, transparent } = parameters
   const { images, nsfwContentDetected } = await sampling.finish()
   const { data, width, height } = toBitmaps(images)[0]!
   const nsfw = nsfwContentDetected?.[0] ?? false
@@ -83,7 +85,8 @@ async function finish(sampling: Sampling<'np'>, upscale: number, parameters: Par
     height,
     channels: 3 as const,
   }
-  const png = await encodePng(pixels, { upscale, blur: nsfw, parameters: formatParameters(parameters) })
+  const shown = transparent && !nsfw ? removeGround(pixels) : pixels
+  const png = await encodePng(shown, { upscale, blur: nsfw, parameters: formatParameters(parameters) })
   return { png, width: width * upscale, height: height * upscale, nsfw }
 }
 

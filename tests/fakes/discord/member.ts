@@ -5,7 +5,7 @@ import type { Body } from './contract.ts'
 import type { FakeMessage } from './message.ts'
 import { type Channel, type Person, userOf, type World } from './world.ts'
 
-const TYPES = { 3: 'string', 4: 'number', 10: 'number' } as Record<number, string>
+const TYPES = { 3: 'string', 4: 'number', 5: 'boolean', 10: 'number' } as Record<number, string>
 /** Everything but what a test takes away: view the channel, send messages, attach files. */
 const PERMISSIONS = (1n << 10n) | (1n << 11n)
 const ATTACH_FILES = 1n << 15n
@@ -40,7 +40,10 @@ export class Member {
    * Types a command, and gives what appears: the answer, a message that is announced, or a sentence for this person only.
    * Rejects when nothing does for three seconds. As in Discord, nothing can be typed that the command does not take.
    */
-  async types(command: `/${string}`, options: Readonly<Record<string, string | number>> = {}): Promise<FakeMessage> {
+  async types(
+    command: `/${string}`,
+    options: Readonly<Record<string, string | number | boolean>> = {},
+  ): Promise<FakeMessage> {
     const registered = this.#command(command)
     const given = registered.options.filter(({ name }: Body) => name in options)
     const unknown = Object.keys(options).filter((name) => !given.some((option: Body) => option.name === name))

@@ -222,7 +222,8 @@ export class Form {
     if (value && element.type === 'plain_text_input' && value.length > (element.max_length ?? 3000)) {
       throw new Error(`${block_id} takes ${element.max_length} characters`)
     }
-    if (value && element.type === 'static_select' && !element.options.some((option) => option.value === value)) {
+    const chosen = element.type === 'static_select' || element.type === 'checkboxes'
+    if (value && chosen && !element.options.some((option) => option.value === value)) {
       throw new Error(`${block_id} does not offer ${value}`)
     }
     return value
@@ -232,5 +233,6 @@ export class Form {
 function stateOf({ element: { type } }: InputBlock, value: string | Channel | undefined): object {
   if (type === 'plain_text_input') return { type, value: value ?? null }
   if (type === 'static_select') return { type, selected_option: value === undefined ? null : { value } }
+  if (type === 'checkboxes') return { type, selected_options: value === undefined ? [] : [{ value }] }
   return { type, selected_conversation: (value as Channel | undefined)?.id ?? null }
 }

@@ -31,6 +31,13 @@ const staticSelect = z.strictObject({
   placeholder,
 })
 
+const checkboxes = z.strictObject({
+  type: z.literal('checkboxes'),
+  action_id: id,
+  options: z.array(option).min(1).max(10),
+  initial_options: z.array(option).min(1).optional(),
+})
+
 const conversationsSelect = z.strictObject({
   type: z.literal('conversations_select'),
   action_id: id,
@@ -99,7 +106,7 @@ const input = z.strictObject({
   label: plainText(2000),
   hint: plainText(2000).optional(),
   optional: z.boolean().optional(),
-  element: z.discriminatedUnion('type', [plainTextInput, staticSelect, conversationsSelect]),
+  element: z.discriminatedUnion('type', [plainTextInput, staticSelect, checkboxes, conversationsSelect]),
 })
 
 export type MessageBlock = z.infer<typeof messageBlock>

@@ -48,8 +48,9 @@ export function complete(
   return valueAt(typed, flags) ?? flagAt(typed, line, flags)
 }
 
-/** The smallest and largest value in words; empty where anything goes. */
-export function rangeOf({ min, max }: Option): string {
+/** Which values there are, in words; empty where anything goes. */
+export function rangeOf({ type, min, max }: Option): string {
+  if (type === 'boolean') return 'true or false'
   return min === undefined || max === undefined ? '' : `${min} to ${max}`
 }
 
@@ -68,6 +69,7 @@ function flagAt(typed: string, line: string, flags: readonly Option[]): Completi
   const begun = match[2]!.toLowerCase()
   const choices = flags
     .filter((option) => namesOf(option).some((name) => name.startsWith(begun)) && !isUsed(option, line))
+    .filter(({ name, type }) => !(type === 'boolean' && name === begun))
     .map((option) => ({
       label: `--${option.name}`,
       description: option.description,
@@ -88,6 +90,7 @@ function valueAt(typed: string, flags: readonly Option[]): Completion | undefine
   const title = `${option.name}: ${option.description}${limits && ` (${limits})`}`
   const others = valuesOf(option).filter(({ label }) => label !== value)
   const wrong = { from: typed.length, to: typed.length, title, choices: [] }
+  if (option.type === 'boolean' && fits(option, value)) return undefined
   return list(title, value, typed.length, others) ?? (fits(option, value) ? undefined : wrong)
 }
 
@@ -111,6 +114,7 @@ function list(title: string, begun: string, caret: number, all: readonly Choice[
 }
 
 function fits({ type, min, max }: Option, value: string): boolean {
+  if (type === 'boolean') return /^(?:true|false)?$/iu.test(value)
   return type === 'string' || (Number(value) >= min! && Number(value) <= max!)
 }
 
