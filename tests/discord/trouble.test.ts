@@ -19,6 +19,7 @@ describe('at the start', () => {
       'size 3',
       'aspect 3',
       'count 4',
+      'transparent 5',
     ])
     expect(imagine.options[0]).toMatchObject({ required: true, max_length: 2000 })
     expect(imagine.options[3]).toMatchObject({ required: false, min_value: 1, max_value: 100 })
