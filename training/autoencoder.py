@@ -1,38 +1,98 @@
-"""Pictures of 128 × 128 to latents of 16 × 16 × 4 and back: diffusers' AutoencoderKL at 64 × 64, on 2 × 2 pixels folded into channels.
+"""Pictures of 128 × 128 to latents of 16 × 16 × 16 and back.
 
-Folding spares the widest maps, where small channel counts leave any processor waiting for memory.
+The encoder is not learned: it is the discrete cosine transform of JPEG on blocks of 8 × 8, of which the ten lowest
+frequencies of light and the three lowest of each colour are kept. So latents are linear in the pixels, and scenes can be
+composed of latents as they can be of pictures. The decoder is learned: it restores the edges that the transform leaves out.
 """
 
+import math
 import random
-import time
 
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderKL
 from torch import nn
 
 from pictures import Pictures, compose, random_scene
-from recipe import FOLDER, LATENT_CHANNELS, STYLES, autocast, recipe
-from stages import Checkpoint, log
+from recipe import FOLDER, LATENT_CHANNELS, autocast, recipe
+from stages import Average, Checkpoint
 
-FOLD = 2
+BLOCK = 8
+LIGHT = [(u, v) for total in range(4) for u in range(total + 1) for v in [total - u]]  # 10 pairs (vertical, horizontal)
+TINT = LIGHT[:3]
+# ITU-R BT.601, as in JPEG
+TO_YCC = torch.tensor([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
+# The standard deviation of each kept coefficient over composed scenes, for light and colour. Latents are divided by its
+# square root: flat areas are damped and fine detail raised, so that noise drowns all of it at more similar times.
+LIGHT_SPREAD = [0.52] + [0.082] * 2 + [0.041] * 3 + [0.024] * 4
+TINT_SPREAD = [0.26] + [0.044] * 2
+SPREAD = torch.tensor(LIGHT_SPREAD + TINT_SPREAD * 2)
+GAIN = SPREAD.rsqrt() / SPREAD.mean().sqrt()  # unit variance over all channels together
+BRIGHTNESS = 0.4  # mean light of a scene, taken off so that latents lie around zero
 
 
-class Autoencoder(nn.Module):
-    def __init__(self, blocks):
+def cosines() -> torch.Tensor:
+    """[8, 8]: frequency by place; a mean of one keeps a flat block's value."""
+    place = (torch.arange(BLOCK) + 0.5) * math.pi / BLOCK
+    waves = torch.stack([torch.cos(place * u) for u in range(BLOCK)])
+    waves[1:] *= math.sqrt(2)
+    return waves / BLOCK
+
+
+def transform(pictures: torch.Tensor, frequencies) -> torch.Tensor:
+    """[B, C, 8h, 8w] to [B, C · frequencies, h, w], channel by channel."""
+    waves = cosines()
+    kernels = torch.stack([waves[u][:, None] * waves[v][None] for u, v in frequencies])[:, None]
+    b, c, h, w = pictures.shape
+    coefficients = F.conv2d(pictures.reshape(b * c, 1, h, w), kernels.to(pictures), stride=BLOCK)
+    return coefficients.reshape(b, c * len(frequencies), h // BLOCK, w // BLOCK)
+
+
+def to_ycc(rgb: torch.Tensor) -> torch.Tensor:
+    return torch.einsum("yc,bchw->byhw", TO_YCC.to(rgb), rgb)
+
+
+def encode(pictures: torch.Tensor) -> torch.Tensor:
+    """RGB in [-1, 1], [B, 3, 8h, 8w], to latents [B, 16, h, w]."""
+    ycc = to_ycc(pictures)
+    light = transform(ycc[:, :1] - BRIGHTNESS, LIGHT)
+    return torch.cat([light, transform(ycc[:, 1:], TINT)], 1) * GAIN.to(light).view(-1, 1, 1)
+
+
+class Residual(nn.Module):
+    def __init__(self, width: int):
         super().__init__()
-        self.kl = AutoencoderKL(
-            in_channels=3 * FOLD**2, out_channels=3 * FOLD**2, block_out_channels=blocks, layers_per_block=1,
-            down_block_types=("DownEncoderBlock2D",) * len(blocks), up_block_types=("UpDecoderBlock2D",) * len(blocks),
-            mid_block_add_attention=False, latent_channels=LATENT_CHANNELS, norm_num_groups=8, sample_size=64,
-        )  # fmt: skip
+        self.norm = nn.GroupNorm(8, width)
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
 
-    def moments(self, pictures: torch.Tensor) -> torch.Tensor:
-        """[B, 3, 128, 128] to mean and log variance, [B, 8, 16, 16]."""
-        return self.kl.quant_conv(self.kl.encoder(F.pixel_unshuffle(pictures, FOLD)))
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.second(F.silu(self.first(F.silu(self.norm(x)))))
 
-    def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        return F.pixel_shuffle(self.kl.decode(latents, return_dict=False)[0], FOLD)
+
+class Decoder(nn.Module):
+    """Wide and low: most of the work is done at 16 × 16 and 32 × 32, where processors do the most arithmetic per byte."""
+
+    WIDTHS, BLOCKS = (192, 128, 32), (2, 3, 1)
+
+    def __init__(self):
+        super().__init__()
+        wide, middle, narrow = self.WIDTHS
+        self.layers = nn.Sequential(
+            nn.Conv2d(LATENT_CHANNELS, wide, 3, padding=1),
+            *[Residual(wide) for _ in range(self.BLOCKS[0])],
+            nn.Conv2d(wide, 4 * middle, 1),
+            nn.PixelShuffle(2),
+            *[Residual(middle) for _ in range(self.BLOCKS[1])],
+            nn.Conv2d(middle, 4 * narrow, 1),
+            nn.PixelShuffle(2),
+            *[Residual(narrow) for _ in range(self.BLOCKS[2])],
+            nn.Conv2d(narrow, 12, 3, padding=1),
+            nn.PixelShuffle(2),
+        )
+
+    def forward(self, latents: torch.Tensor) -> torch.Tensor:
+        """Latents [B, 16, h, w] to RGB around [-1, 1], [B, 3, 8h, 8w]."""
+        return self.layers(latents)
 
 
 def reconstruction_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -47,69 +107,37 @@ def reconstruction_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Ten
 
 def train(minutes: float | None = None) -> None:
     chosen = recipe()
-    minutes = minutes or chosen.autoencoder_minutes
-    device = chosen.device
-    pictures = Pictures(styles=(*STYLES, "blob")).to(device)
-    model = Autoencoder(chosen.autoencoder_blocks).to(device, memory_format=torch.channels_last)
-    checkpoint = Checkpoint("autoencoder", model, minutes)
-    # With an encoder that is kept (a decoder trained anew on latents that a UNet already knows), only the decoder learns.
-    frozen = (FOLDER / "encoder_frozen").exists()
-    trained = [*model.kl.decoder.parameters(), *model.kl.post_quant_conv.parameters()] if frozen else list(model.parameters())
-    optimizer = torch.optim.AdamW(trained, lr=1e-3, betas=(0.9, 0.99), weight_decay=1e-4)
-    checkpoint.restore(optimizer)
-    rng = random.Random(checkpoint.step)
+    model = Decoder().to(chosen.device, memory_format=torch.channels_last)
+    checkpoint = Checkpoint("autoencoder", model, minutes or chosen.autoencoder_minutes)
+    average = Average(model, decay=0.998)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.99), weight_decay=1e-3)
+    checkpoint.restore(optimizer, average)
+    pictures, rng = Pictures(), random.Random(checkpoint.step)
     for step, done in checkpoint.steps():
         for group in optimizer.param_groups:
-            group["lr"] = 1e-3 * min(1, (step + 1) / 100) * (1 - done) ** 0.8 + 1e-5
+            group["lr"] = 1.2e-3 * min(1, (step + 1) / 100) * (1 - done) + 1e-5
         scenes = [random_scene(pictures, rng) for _ in range(chosen.autoencoder_batch)]
-        target = compose(pictures, scenes, max(chosen.jitter, 0.5), device).to(memory_format=torch.channels_last)
+        # One by one: larger tensors cost the processor's cache more than the calls cost.
+        target = torch.cat([compose(pictures, [scene], 0.5) for scene in scenes])
+        target = target.to(chosen.device, memory_format=torch.channels_last)
+        latents = encode(target)
+        # What the UNet draws is never exact: the decoder learns to forgive a little noise.
+        latents = latents + 0.2 * torch.rand(len(latents), 1, 1, 1, device=latents.device) ** 2 * torch.randn_like(latents)
         with autocast(chosen):
-            if frozen:
-                with torch.no_grad():
-                    mean = model.moments(target).chunk(2, 1)[0]
-                # What the UNet draws is never exact: the decoder learns to forgive a little noise.
-                latents = mean + mean.std() * 0.15 * torch.rand(len(mean), 1, 1, 1, device=device) * torch.randn_like(mean)
-                kl = torch.zeros((), device=device)
-            else:
-                mean, log_variance = model.moments(target).float().chunk(2, 1)
-                log_variance = log_variance.clamp(-30, 20)
-                latents = mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
-                kl = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum((1, 2, 3)).mean() / target[0].numel()
-            output = model.decode(latents).float()
-            loss = reconstruction_loss(output, target) + 1e-4 * kl * FOLD**2
+            output = model(latents).float()
+        loss = reconstruction_loss(output, target)
         optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(trained, 1.0)
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        checkpoint.log(step, done, len(scenes), l1=(output - target).abs().mean(), kl=kl)
-        checkpoint.save(optimizer)
-    checkpoint.finish(optimizer)
+        average.update()
+        checkpoint.log(step, done, len(target), loss=loss, l1=(output - target).abs().mean())
+        checkpoint.save(optimizer, average)
+    checkpoint.finish(optimizer, average)
 
 
-def load(device="cpu") -> Autoencoder:
-    model = Autoencoder(recipe().autoencoder_blocks)
-    state = torch.load(FOLDER / "autoencoder.pt", map_location="cpu", weights_only=True)
-    model.load_state_dict(state["model"])
+def load(device="cpu") -> Decoder:
+    """The averaged weights, polished (polish.py) where they have been."""
+    model = Decoder()
+    Checkpoint.averaged("polished" if (FOLDER / "polished.pt").exists() else "autoencoder", model)
     return model.eval().to(device, memory_format=torch.channels_last)
-
-
-@torch.no_grad()
-def encode_latents() -> None:
-    """Composes and encodes the pictures that the UNet learns from, once: latents.pt holds scenes and float16 latents."""
-    chosen = recipe()
-    pictures = Pictures().to(chosen.device)
-    model = load(chosen.device)
-    rng = random.Random(0)
-    scenes = [random_scene(pictures, rng) for _ in range(chosen.latents)]
-    latents = []
-    start = time.time()
-    for at in range(0, len(scenes), 250):
-        batch = compose(pictures, scenes[at : at + 250], chosen.jitter, chosen.device).to(memory_format=torch.channels_last)
-        with autocast(chosen):
-            latents.append(model.moments(batch).chunk(2, 1)[0].half().cpu())
-        if at % 2500 == 0:
-            log("latents", f"{at + len(batch)} of {len(scenes)}, {(at + len(batch)) / (time.time() - start):.0f} pictures/s")
-    latents = torch.cat(latents).contiguous()
-    scale = 1 / latents.float().std().item()
-    torch.save({"scenes": [vars(s) for s in scenes], "latents": latents, "scale": scale}, FOLDER / "latents.pt")
-    log("latents", f"scaling factor {scale:.4f}")

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pictures import DYES, Pictures, dyed, place, premultiplied
-from recipe import FOLDER, SIZE, autocast, recipe
+from pictures import Pictures, dyed, premultiplied
+from recipe import DYES, FOLDER, SIZE, autocast, recipe
 from stages import Checkpoint, log
 
 SETS = ("noto", "flat", "gradient", "3d", "firefox")
@@ -22,7 +22,7 @@ def look_alikes(pictures: Pictures) -> dict[str, int]:
     shared = torch.zeros(len(codes), len(codes))
     for style in ("noto", "flat"):
         ids = [i for i, a in enumerate(pictures.about) if a["style"] == style]
-        small = F.adaptive_avg_pool2d(premultiplied(pictures, ids, "cpu"), 24)
+        small = F.adaptive_avg_pool2d(premultiplied(pictures, ids), 24)
         flat = small.flatten(1)  # with alpha: on white, a cloud and a tooth would look alike
         where = torch.tensor([place_of[pictures.about[i]["code"]] for i in ids])
         distance = torch.cdist(flat, flat) / flat.shape[1] ** 0.5
@@ -68,23 +68,29 @@ class Classifier(nn.Module):
         return self.head(self.body(pictures))
 
 
-def augmented(pictures: Pictures, ids, size: int, device) -> torch.Tensor:
-    rgba = premultiplied(pictures, ids, device)
-    for k in range(len(rgba)):
+def augmented(pictures: Pictures, ids, device) -> torch.Tensor:
+    """Moved, scaled, tilted, mirrored, dyed, recoloured, softened, on any ground: RGB around [-1, 1], half the size of `pictures`."""
+    rgba = premultiplied(pictures, ids).to(device)
+    n = len(rgba)
+    for k in range(n):
         if random.random() < 0.2:
             rgba[k] = dyed(rgba[k], random.choice(DYES))
-    scales = [random.uniform(0.55, 1.15) for _ in ids]
-    boxes = [(random.uniform(-1, 1) * max(0.15, 1 - s) * 0.6, random.uniform(-1, 1) * max(0.15, 1 - s) * 0.6, s) for s in scales]
-    rgba = F.avg_pool2d(place(rgba, boxes, 0.3), 2)
-    n = len(rgba)
-    white = (torch.rand(n, 1, device=device) < 0.4).float()
-    background = (white + (1 - white) * torch.rand(n, 3, device=device))[:, :, None, None]
-    picture = (rgba[:, :3] + (1 - rgba[:, 3:]) * background) * 2 - 1
-    picture = picture * (0.8 + 0.4 * torch.rand(n, 1, 1, 1, device=device)) + 0.15 * torch.randn(n, 3, 1, 1, device=device)
+    uniform = lambda low, high, *shape: low + (high - low) * torch.rand(n, *shape, device=device)  # noqa: E731
+    angle, scale, mirror = uniform(-0.15, 0.15), uniform(0.5, 1.15, 1) * uniform(0.93, 1.07, 2), 1 - 2 * (uniform(0, 1) < 0.15).float()
+    theta = torch.zeros(n, 2, 3, device=device)
+    theta[:, 0, 0], theta[:, 0, 1] = mirror * angle.cos() / scale[:, 0], -angle.sin() / scale[:, 0]
+    theta[:, 1, 0], theta[:, 1, 1] = mirror * angle.sin() / scale[:, 1], angle.cos() / scale[:, 1]
+    theta[:, :, 2] = uniform(-1, 1, 2) * ((1 - scale).clamp(min=0.12) / scale)
+    rgba = F.avg_pool2d(F.grid_sample(rgba, F.affine_grid(theta, list(rgba.shape), align_corners=False), align_corners=False), 2)
+    white = (uniform(0, 1, 1) < 0.4).float()
+    ground = (white + (1 - white) * uniform(0, 1, 3))[:, :, None, None]
+    picture = (rgba[:, :3] + (1 - rgba[:, 3:]) * ground) * 2 - 1
+    # Other artists choose other colours: mix channels, change contrast.
+    mixing = torch.eye(3, device=device) + 0.05 * torch.randn(n, 3, 3, device=device)
+    picture = torch.einsum("bij,bjhw->bihw", mixing, picture) * uniform(0.8, 1.2, 1, 1, 1) + 0.15 * torch.randn(n, 3, 1, 1, device=device)
     # Drawings are soft or sharp: blur some, so that softness alone is not held against a generated one.
-    soft = F.interpolate(F.avg_pool2d(picture, 2), size=size, mode="bilinear", align_corners=False)
-    amount = (torch.rand(n, 1, 1, 1, device=device) * 1.6 - 0.6).clamp(0, 1)
-    return picture + amount * (soft - picture) + 0.05 * torch.randn_like(picture)
+    soft = F.interpolate(F.avg_pool2d(picture, 2), size=picture.shape[-1], mode="bilinear", align_corners=False)
+    return picture + uniform(-0.6, 1, 1, 1, 1).clamp(0, 1) * (soft - picture) + 0.05 * torch.randn_like(picture)
 
 
 def train(minutes: float | None = None) -> None:
@@ -93,24 +99,26 @@ def train(minutes: float | None = None) -> None:
     pictures = Pictures(styles=SETS)
     size = chosen.classifier_size
     # Twice the size that is judged is enough to shift and scale from.
-    pictures.rgba = F.avg_pool2d(pictures.rgba.float(), SIZE // (2 * size)).round().to(torch.uint8).to(device)
+    halves = [F.interpolate(some.float(), size=(2 * size,) * 2, mode="area").round().to(torch.uint8) for some in pictures.rgba.split(256)]
+    pictures.rgba = torch.cat(halves)
     classes = look_alikes(Pictures())
     known = [i for i, a in enumerate(pictures.about) if a["code"] in classes]
     labels = {i: classes[pictures.about[i]["code"]] for i in known}
-    model = Classifier(max(classes.values()) + 1, size).to(device)
+    model = Classifier(max(classes.values()) + 1, size).to(device, memory_format=torch.channels_last)
     checkpoint = Checkpoint("classifier", model, minutes or chosen.classifier_minutes)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.02)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.05, fused=True)
     checkpoint.restore(optimizer)
     log("classifier", f"{len(classes)} concepts in {max(classes.values()) + 1} classes, {len(known)} pictures")
     random.seed(checkpoint.step)
     model.train()
     for step, done in checkpoint.steps():
         for group in optimizer.param_groups:
-            group["lr"] = 1.5e-3 * min(1, (step + 1) / 100) * (1 - done) + 1e-5
+            group["lr"] = 2e-3 * min(1, (step + 1) / 200) * (1 - done) + 1e-5
         ids = random.choices(known, k=chosen.classifier_batch)
         target = torch.tensor([labels[i] for i in ids], device=device)
+        seen = augmented(pictures, ids, device).to(memory_format=torch.channels_last)
         with autocast(chosen):
-            loss = F.cross_entropy(model(augmented(pictures, ids, size, device)).float(), target, label_smoothing=0.05)
+            loss = F.cross_entropy(model(seen).float(), target, label_smoothing=0.05)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -125,8 +133,7 @@ class Judge:
     def __init__(self):
         self.classes = look_alikes(Pictures())
         weights = torch.load(FOLDER / "classifier.pt", map_location="cpu", weights_only=True)["model"]
-        size = round((weights["head.2.weight"].shape[1] / 256) ** 0.5) * 16
-        self.model = Classifier(max(self.classes.values()) + 1, size).eval()
+        self.model = Classifier(max(self.classes.values()) + 1, recipe().classifier_size).eval()
         self.model.load_state_dict(weights)
 
     @torch.no_grad()
@@ -140,7 +147,7 @@ def ceiling() -> tuple[float, float]:
     judge = Judge()
     pictures = Pictures(styles=(KEPT_OUT,))
     ids = [i for i, a in enumerate(pictures.about) if a["code"] in judge.classes]
-    rgba = premultiplied(pictures, ids, "cpu")
+    rgba = premultiplied(pictures, ids)
     ranked = judge.ranked(rgba[:, :3] + 1 - rgba[:, 3:])
     target = torch.tensor([judge.classes[pictures.about[i]["code"]] for i in ids])[:, None]
     return (ranked[:, :1] == target).float().mean().item(), (ranked[:, :5] == target).any(1).float().mean().item()

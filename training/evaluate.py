@@ -3,17 +3,19 @@
 import argparse
 import json
 import random
-import time
+import subprocess
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 
-from captions import Captions, with_article
+import autoencoder
+
+from captions import ALSO, Captions, plain, with_article
 from classifier import Judge, ceiling
 from onnx_pipeline import OnnxPipeline
-from pictures import DYES, Pictures, premultiplied
-from recipe import COLOURS, FOLDER, STYLES
+from pictures import Pictures, premultiplied
+from recipe import COLOURS, DYES, FOLDER, SIZE
 
 FIRST_SEED = 1_000_000  # training draws its noise from nowhere near
 
@@ -21,6 +23,10 @@ FIRST_SEED = 1_000_000  # training draws its noise from nowhere near
 FAMILIAR = """apple banana strawberry pizza hamburger cake cookie carrot cat dog penguin fox frog panda lion pig owl whale
 octopus butterfly rocket car bicycle airplane sailboat house castle tree cactus sunflower mushroom heart star cloud robot
 ghost alien pumpkin guitar trumpet drum umbrella balloon crown key clock camera book bomb trophy""".split()
+
+
+# As people type; none of these frames is in captions.py.
+WORDINGS = ["{}", "{}", "{} pls", "could you do a {}", "hey, one {} for the chat", "simple {} symbol", "just {}", "we need: {}", "what about {}?", "{}!"]
 
 
 def lab(rgb: torch.Tensor) -> torch.Tensor:
@@ -70,26 +76,28 @@ class Evaluation:
         return max(8, round(full * self.portion))
 
     def concept(self) -> None:
-        codes = self.rng.sample(sorted(self.by_code), self.count(500))
-        kinds = {"name": [], "keyword": []}
-        prompts, wanted = [], []
-        for code in codes:
-            about = self.pictures.about[self.by_code[code][0]]
-            telling = [w for w in about["keywords"] if self.captions.shared[w] == 1]
-            kind = "keyword" if telling and self.rng.random() < 0.4 else "name"
-            words = self.rng.choice(telling) if kind == "keyword" else about["name"]
-            kinds[kind].append(len(prompts))
-            prompts.append(self.rng.choice([words, with_article(words)]))
-            wanted.append(self.judge.classes[code])
+        """By names, keywords that no other concept has, and synonyms; worded in ways that training never used."""
+        about = {code: self.pictures.about[ids[0]] for code, ids in self.by_code.items()}
+        telling = [(code, word) for code in sorted(about) for word in about[code]["keywords"] if self.captions.shared[word] == 1]
+        ways = {
+            "name": [(code, plain(about[code]["name"])) for code in sorted(about)],
+            "keyword": telling,
+            "synonym": [(code, word) for code in sorted(about) for word in ALSO.get(about[code]["name"], [])],
+        }
+        asked = {way: self.rng.sample(ways[way], self.count(n)) for way, n in (("name", 230), ("keyword", 200), ("synonym", 70))}
+        prompts = [self.rng.choice(WORDINGS).format(word) for pairs in asked.values() for _, word in pairs]
+        wanted = torch.tensor([self.judge.classes[code] for pairs in asked.values() for code, _ in pairs])[:, None]
         ranked = self.judge.ranked(self.make(prompts))
-        wanted = torch.tensor(wanted)[:, None]
         first, five = (ranked[:, 0] == wanted[:, 0]).float(), (ranked[:, :5] == wanted).any(1).float()
         top1, top5 = ceiling()
-        self.row(f"concept: ceiling on a set kept out (top-1, top-5)", f"{top1:.1%}, {top5:.1%}", "")
+        self.row("concept: ceiling on a set kept out (top-1, top-5)", f"{top1:.1%}, {top5:.1%}", "")
         self.row(f"concept: {len(prompts)} prompts, top-1", share(first), f"{0.85 * top1:.1%} (85 % of the ceiling)")
         self.row(f"concept: {len(prompts)} prompts, top-5", share(five), f"{0.92 * top5:.1%} (92 % of the ceiling)")
-        for kind, at in kinds.items():
-            self.row(f"concept: asked by {kind} ({len(at)}), top-1, top-5", f"{share(first[at])}, {share(five[at])}", "")
+        at = 0
+        for way, pairs in asked.items():
+            mine = slice(at, at + len(pairs))
+            at += len(pairs)
+            self.row(f"concept: asked by {way} ({len(pairs)}), top-1, top-5", f"{share(first[mine])}, {share(five[mine])}", "")
 
     def background(self) -> None:
         objects = self.rng.sample(FAMILIAR, max(3, round(30 * self.portion)))
@@ -161,31 +169,29 @@ class Evaluation:
         self.row(f"variety: 16 seeds against real drawings ({len(ratios)})", f"{ratio.mean():.2f}", "0.50")
 
     def nearest(self) -> None:
-        """Distance (RMS over 32 × 32 pixels, 0 to 1) to the nearest training picture, beside that between real neighbours."""
-        prompts = [f"{with_article(t)} on a white background" for t in self.rng.sample(FAMILIAR, self.count(50))] if self.portion >= 1 else FAMILIAR[:12]
-        drawn = F.adaptive_avg_pool2d(self.make(prompts), 32).flatten(1)
-        real = F.adaptive_avg_pool2d(self.on_white(range(len(self.pictures))), 32).flatten(1)
-        distance = torch.cdist(drawn, real).min(1).values / drawn.shape[1] ** 0.5
-        apart = torch.cdist(real[::7], real) / real.shape[1] ** 0.5
-        neighbours = apart.topk(2, largest=False).values[:, 1]
-        text = f"{distance.median():.3f}, least {distance.min():.3f}"
-        self.row(f"nearest training picture, median ({len(prompts)})", text, f"{neighbours.median():.3f} between real ones")
+        """RMS over 32 × 32 pixels (0 to 1) to the nearest drawing of the memory, mirrored or not; copies would be as near as drawings to their own reconstructions."""
+        prompts = [f"{with_article(t)} on a white background" for t in self.rng.sample(FAMILIAR, min(len(FAMILIAR), self.count(50)))]
+        flat = lambda pictures: F.adaptive_avg_pool2d(pictures, 32).flatten(1)  # noqa: E731
+        drawn, real = self.make(prompts), self.on_white(range(len(self.pictures)))
+        apart = lambda a, b: torch.cdist(a, b) / a.shape[1] ** 0.5  # noqa: E731
+        distance = torch.minimum(apart(flat(drawn), flat(real)), apart(flat(drawn), flat(real.flip(-1)))).min(1).values
+        neighbours = apart(flat(real[::7]), flat(real)).topk(2, largest=False).values[:, 1]
+        decoder = autoencoder.load()
+        with torch.no_grad():
+            again = torch.cat([decoder(autoencoder.encode(part * 2 - 1)) for part in real[::50].split(16)]).clamp(-1, 1) / 2 + 0.5
+        itself = (flat(again) - flat(real[::50])).pow(2).mean(1).sqrt()
+        self.row(f"nearest drawing, median and least ({len(prompts)})", f"{distance.median():.3f}, {distance.min():.3f}", f"{neighbours.median():.3f} between real ones, {itself.median():.3f} to itself decoded")
 
     def on_white(self, ids) -> torch.Tensor:
-        rgba = premultiplied(self.pictures, list(ids), "cpu")
+        rgba = premultiplied(self.pictures, list(ids))
         return rgba[:, :3] + 1 - rgba[:, 3:]
 
     def size_and_speed(self) -> None:
-        total = sum(f.stat().st_size for f in self.folder.rglob("*") if f.is_file()) / 2**20
-        self.row("size of the model's folder", f"{total:.1f} MiB", "32 MB")
-        self.draw(["warm"], [1], **self.settings)
-        start = time.time()
-        one = self.draw(["a penguin"], [1], **self.settings)
-        first = time.time() - start
-        start = time.time()
-        self.draw(["a penguin"] * 4, [1, 2, 3, 4], **self.settings)
-        pixels = f"{one.shape[-1]} × {one.shape[-2]}"
-        self.row(f"speed here, {pixels}: one picture, four", f"{first:.2f} s, {time.time() - start:.2f} s", "1.0 s, 2.5 s")
+        total = sum(f.stat().st_size for f in self.folder.rglob("*") if f.is_file()) / 1e6
+        self.row("size of the model's folder", f"{total:.1f} MB", "32 MB")
+        script = Path(__file__).parent / "speed.mjs"
+        seconds = json.loads(subprocess.run(["node", str(script), str(self.folder)], check=True, capture_output=True, text=True).stdout)
+        self.row(f"speed through Seedling, {SIZE} × {SIZE}: one picture, four", f"{seconds['one']:.2f} s, {seconds['four']:.2f} s", "1.0 s, 2.5 s")
 
 
 def _mean_distance(flat: torch.Tensor) -> torch.Tensor:

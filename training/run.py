@@ -22,7 +22,7 @@ def render() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("stages", nargs="*", metavar="STAGE", help="render tokenizer autoencoder latents prior unet distill classifier export evaluate")
+    parser.add_argument("stages", nargs="*", metavar="STAGE", help="render tokenizer autoencoder text unet polish classifier export evaluate")
     parser.add_argument("--output", type=Path, default=HERE.parent / "models/emoji")
     given = parser.parse_args()
     recipe.FOLDER.mkdir(parents=True, exist_ok=True)
@@ -32,20 +32,18 @@ def main() -> None:
     import autoencoder
     import classifier
     import diffusion
-    import distillation
     import export
-    import readout
+    import polish
+    import text
     import tokenizer
 
-    chosen = recipe.recipe()
     stages = {
         "render": lambda: done("pictures.bin") or render(),
         "tokenizer": lambda: done("tokenizer.json") or tokenizer.train(),
         "autoencoder": autoencoder.train,
-        "latents": lambda: done("latents.pt") or autoencoder.encode_latents(),
-        "prior": lambda: (diffusion.train_prior(), readout.fit()),
-        "unet": diffusion.train_unet,
-        "distill": lambda: distillation.train() if chosen.distill_minutes else None,
+        "text": text.train,
+        "unet": diffusion.train,
+        "polish": polish.train,
         "classifier": classifier.train,
         "export": lambda: export.export(given.output),
         "evaluate": lambda: subprocess.run([sys.executable, str(HERE / "evaluate.py"), str(given.output)], check=True),

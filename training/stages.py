@@ -33,6 +33,15 @@ class Checkpoint:
         self.before = self.spent
         torch.manual_seed(self.step)  # a loop that goes on sees new captions and new noise
 
+    @staticmethod
+    def averaged(name: str, model: nn.Module) -> None:
+        """Loads the averaged weights of a checkpoint into the model."""
+        state = torch.load(FOLDER / f"{name}.pt", map_location="cpu", weights_only=True)
+        model.load_state_dict(state["model"])
+        with torch.no_grad():
+            for weight, mean in zip(model.parameters(), state["average"]["weights"], strict=True):
+                weight.copy_(mean)
+
     def restore(self, optimizer=None, average=None) -> None:
         """Optimizer and average are absent from weights that were only carried over."""
         if self.state and optimizer and "optimizer" in self.state:
