@@ -40,7 +40,7 @@ export default async function bench() {
   const embedded = fileURLToPath(new URL('../models/emoji', import.meta.url))
   const some = { numInferenceSteps: 10, guidanceScale: 7.5, rounds: 9 }
   rows.push(...(await measure({ ...some, name: 'tiny', onnx: tiny, sizes: [64, 128, 256] }, alternatives)))
-  rows.push(...(await measure({ ...some, name: 'embedded', onnx: embedded, sizes: [64, 128] }, alternatives)))
+  rows.push(...(await measure({ ...some, name: 'embedded', onnx: embedded, sizes: [128, 256] }, alternatives)))
   const fullSize = fullSizePipeline(18)
   if ('why' in fullSize) rows.push(remark(fullSize.why))
   else {

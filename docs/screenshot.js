@@ -19,13 +19,13 @@ try {
   page.setDefaultTimeout(WAIT_MS)
   await page.goto(address)
   const field = page.getByRole('textbox', { name: 'What to draw' })
-  for (const prompt of ['grinning face', 'a red heart on a pink background']) {
+  for (const prompt of ['a penguin on a pink background', 'an owl wearing sunglasses']) {
     await field.fill(`/imagine ${prompt} --seed 7 --count 4`)
     await field.press('Enter')
     await page.locator('.message-done').filter({ hasText: prompt }).waitFor()
   }
   await page.waitForFunction('[...document.images].every((image) => image.complete)')
-  await field.pressSequentially('/imagine smiling face with sunglasses')
+  await field.pressSequentially('/imagine a sad pizza')
   await writeFile(file, await optimised(await page.screenshot()))
 } finally {
   await browser.close()

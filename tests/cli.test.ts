@@ -61,11 +61,16 @@ describe('seedling imagine', () => {
       ['made/image_2.png', 4294967295],
       ['made/image_3.png', 0],
     ])
-    expect(lines[0]).toMatchObject({ prompt: 'a red apple', negativePrompt: 'leaves', numInferenceSteps: 2, width: 64 })
+    expect(lines[0]).toMatchObject({
+      prompt: 'a red apple',
+      negativePrompt: 'leaves',
+      numInferenceSteps: 2,
+      width: 128,
+    })
     expect((await readdir(join(folder, 'made'))).sort()).toEqual(['image_1.png', 'image_2.png', 'image_3.png'])
 
     const again = await run('imagine', '--from', 'made/image_2.png', '--out', 'again', '--model', embedded)
-    expect(again).toMatchObject({ code: 0, stdout: 'again/image_1.png  seed 4294967295  64x64\n' })
+    expect(again).toMatchObject({ code: 0, stdout: 'again/image_1.png  seed 4294967295  128x128\n' })
     expect(await readFile(join(folder, 'again/image_1.png'))).toEqual(await readFile(join(folder, 'made/image_2.png')))
   })
 
@@ -97,13 +102,13 @@ describe('seedling imagine', () => {
     const args = ['--seed', '1', '--steps', '2', '--model', embedded]
     await run('imagine', 'a red apple', '--transparent', ...args, '--out', 'clear')
     const clear = await readFile(join(folder, 'clear/image_1.png'))
-    expect(await sharp(clear).metadata()).toMatchObject({ width: 64, hasAlpha: true })
+    expect(await sharp(clear).metadata()).toMatchObject({ width: 128, hasAlpha: true })
     const made = parseParameters(readPngText(clear, 'parameters')!)
     const asked = formatParameters({ ...made, upscale: 2 })
     await writeFile(join(folder, 'larger.png'), writePngText(clear, 'parameters', asked))
     for (const [from, width] of [
-      ['clear/image_1.png', 64],
-      ['larger.png', 128],
+      ['clear/image_1.png', 128],
+      ['larger.png', 256],
     ] as const) {
       await run('imagine', '--from', from, '--model', embedded, '--out', 'once')
       await run('imagine', '--from', 'once/image_1.png', '--model', embedded, '--out', 'twice')

@@ -111,11 +111,11 @@ describe('the model’s own defaults', () => {
   it('come from generation_config.json, else from diffusers’ pipeline class and the UNet’s size', async () => {
     const emoji = await open(fileURLToPath(new URL('../../models/emoji', import.meta.url)))
     expect(emoji.modelInfo).toMatchObject({
-      numInferenceSteps: 20,
-      guidanceScale: 4,
-      height: 64,
-      width: 64,
-      sizeMultiple: 16,
+      numInferenceSteps: 8,
+      guidanceScale: 1,
+      height: 128,
+      width: 128,
+      sizeMultiple: 32,
     })
     const lcm = await open(tinyPipeline('tiny-lcm'))
     expect(lcm.modelInfo).toMatchObject({

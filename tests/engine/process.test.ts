@@ -47,8 +47,8 @@ describe('with the embedded model', () => {
       name: 'emoji',
       hash: expect.stringMatching(/^[0-9a-f]{10}$/),
       scheduler: 'DDIMScheduler',
-      width: 64,
-      height: 64,
+      width: 128,
+      height: 128,
       usesGuidance: true,
     })
   })
