@@ -39,7 +39,7 @@ export default async function bench() {
   }
   const embedded = fileURLToPath(new URL('../models/emoji', import.meta.url))
   const some = { numInferenceSteps: 10, guidanceScale: 7.5, rounds: 9 }
-  rows.push(...(await measure({ ...some, name: 'tiny', onnx: tiny, sizes: [64, 128, 256] }, alternatives)))
+  rows.push(...(await measure({ ...some, name: 'tiny', onnx: tiny, torch: tiny, sizes: [64, 128, 256] }, alternatives)))
   rows.push(...(await measure({ ...some, name: 'embedded', onnx: embedded, sizes: [128, 256] }, alternatives)))
   const fullSize = fullSizePipeline(18)
   if ('why' in fullSize) rows.push(remark(fullSize.why))
@@ -62,9 +62,10 @@ function tinyPipeline() {
   return folder
 }
 
-/** One pipeline, opened by all, at each of the sizes. */
-async function measure({ name, onnx, torch = onnx, sizes, rounds, ...numbers }, alternatives) {
+/** One pipeline, opened by all who can, at each of the sizes; `torch` is undefined where diffusers has no such modules. */
+async function measure({ name, onnx, torch, sizes, rounds, ...numbers }, everybody) {
   const seedling = await Seedling.open(onnx)
+  const alternatives = everybody.filter(({ kind }) => kind !== 'diffusers' || torch)
   for (const { kind, pipeline } of alternatives) await pipeline.load(kind === 'diffusers' ? torch : onnx)
   const rows = []
   for (const size of sizes) {
