@@ -70,11 +70,12 @@ class Classifier(nn.Module):
 
 def augmented(pictures: Pictures, ids, device) -> torch.Tensor:
     """Moved, scaled, tilted, mirrored, dyed, recoloured, softened, on any ground: RGB around [-1, 1], half the size of `pictures`."""
-    rgba = premultiplied(pictures, ids).to(device)
+    rgba = premultiplied(pictures, ids)
     n = len(rgba)
     for k in range(n):
         if random.random() < 0.2:
             rgba[k] = dyed(rgba[k], random.choice(DYES))
+    rgba = rgba.to(device)
     uniform = lambda low, high, *shape: low + (high - low) * torch.rand(n, *shape, device=device)  # noqa: E731
     angle, scale, mirror = uniform(-0.15, 0.15), uniform(0.5, 1.15, 1) * uniform(0.93, 1.07, 2), 1 - 2 * (uniform(0, 1) < 0.15).float()
     theta = torch.zeros(n, 2, 3, device=device)
