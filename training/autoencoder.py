@@ -14,7 +14,7 @@ from torch import nn
 
 from pictures import Pictures, compose, random_scene
 from recipe import FOLDER, LATENT_CHANNELS, autocast, recipe
-from stages import Average, Checkpoint
+from stages import Average, Checkpoint, descend
 
 BLOCK = 8
 LIGHT = [(u, v) for total in range(4) for u in range(total + 1) for v in [total - u]]  # 10 pairs (vertical, horizontal)
@@ -126,11 +126,7 @@ def train(minutes: float | None = None) -> None:
         with autocast(chosen):
             output = model(latents).float()
         loss = reconstruction_loss(output, target)
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        average.update()
+        descend(loss, optimizer, average)
         checkpoint.log(step, done, len(target), loss=loss, l1=(output - target).abs().mean())
         checkpoint.save(optimizer, average)
     checkpoint.finish(optimizer, average)

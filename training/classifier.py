@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from pictures import Pictures, dyed, premultiplied
-from recipe import DYES, FOLDER, SIZE, autocast, recipe
+from recipe import DYES, FOLDER, autocast, recipe
 from stages import Checkpoint, log
 
 SETS = ("noto", "flat", "gradient", "3d", "firefox")

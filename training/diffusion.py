@@ -1,19 +1,18 @@
-"""Trains the UNet around reader and memory (v-prediction, zero terminal SNR, min-SNR weights), and samples."""
+"""Trains the UNet around reader and memory (v-prediction, zero terminal SNR, min-SNR weights)."""
 
 import random
 
 import torch
-from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
 import autoencoder
 import memory
 import text
 from captions import Captions
-from denoiser import Denoiser, scheduler
+from denoiser import Denoiser
 from pictures import Pictures, compose, random_scene
-from recipe import LATENT_CHANNELS, LATENT_SIZE, autocast, recipe
-from stages import Average, Checkpoint
+from recipe import autocast, recipe
+from stages import Average, Checkpoint, descend
 from tokenizer import Encoder
 
 # How far drawings are moved, tilted and re-toned: enough that no two pictures are alike, little enough to stay sharp.
@@ -50,8 +49,7 @@ def train(minutes: float | None = None) -> None:
     model.unet.to(memory_format=torch.channels_last)
     checkpoint = Checkpoint("unet", model.unet, minutes or chosen.unet_minutes)
     average = Average(model.unet)
-    weights = list(model.unet.parameters())
-    optimizer = torch.optim.AdamW(weights, lr=1e-3, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
+    optimizer = torch.optim.AdamW(model.unet.parameters(), lr=1e-3, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
     checkpoint.restore(optimizer, average)
     batches = iter(DataLoader(Examples(pictures, chosen.unet_batch), batch_size=None, num_workers=chosen.loaders))
     for step, done in checkpoint.steps():
@@ -76,11 +74,7 @@ def train(minutes: float | None = None) -> None:
         weight = (snr.clamp(max=5) / (snr + 1)).clamp(min=0.1)
         error = lambda v: (((v - target) ** 2).mean((1, 2, 3)) * weight).mean() / weight.mean()  # noqa: E731
         loss = error(output)
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(weights, 1.0)
-        optimizer.step()
-        average.update()
+        descend(loss, optimizer, average)
         checkpoint.log(step, done, n, loss=loss, drafts_alone=error(from_drafts))
         checkpoint.save(optimizer, average)
     checkpoint.finish(optimizer, average)
@@ -92,23 +86,3 @@ def load(device="cpu") -> tuple[text.Text, Denoiser]:
     Checkpoint.averaged("unet", model.unet)
     model.unet.to(memory_format=torch.channels_last)
     return words.eval().to(device), model.eval().to(device)
-
-
-@torch.no_grad()
-def draw(prompts: list[str], seeds: list[int], steps=8, batch=16) -> torch.Tensor:
-    """RGB in 0..1, [N, 3, 128, 128], from the trained torch model; each picture has a generator of its own, as in diffusers."""
-    device = recipe().device
-    (words, model), decoder, encode = load(device), autoencoder.load(device), Encoder()
-    schedule = scheduler()
-    schedule.set_timesteps(steps)
-    pictures = []
-    for at in range(0, len(prompts), batch):
-        ids = torch.tensor(encode(prompts[at : at + batch]), device=device)
-        drafts, log_p = model.memory(model.reader(words.states(ids)))
-        shape = (LATENT_CHANNELS, LATENT_SIZE, LATENT_SIZE)
-        latents = torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(s)) for s in seeds[at : at + batch]]).to(device)
-        for t in schedule.timesteps:
-            v = model.denoise(latents, t.to(device).expand(len(latents)), drafts, log_p)
-            latents = schedule.step(v, t, latents).prev_sample
-        pictures.append(decoder(latents).clamp(-1, 1).cpu() / 2 + 0.5)
-    return torch.cat(pictures)

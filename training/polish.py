@@ -3,7 +3,6 @@
 import random
 
 import torch
-from torch import nn
 
 import autoencoder
 import diffusion
@@ -11,7 +10,7 @@ from autoencoder import Decoder, reconstruction_loss
 from captions import Captions
 from pictures import Pictures, compose, random_scene
 from recipe import autocast, recipe
-from stages import Average, Checkpoint
+from stages import Average, Checkpoint, descend
 from tokenizer import Encoder
 
 NOISE_UNTIL = 400  # of 1000 timesteps: so much is left of a picture when the last steps begin
@@ -45,11 +44,7 @@ def train(minutes: float | None = None) -> None:
         with autocast(chosen):
             output = decoder(latents).float()
         loss = reconstruction_loss(output, target)
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(decoder.parameters(), 1.0)
-        optimizer.step()
-        average.update()
+        descend(loss, optimizer, average)
         checkpoint.log(step, done, n, loss=loss, l1=(output - target).abs().mean())
         checkpoint.save(optimizer, average)
     checkpoint.finish(optimizer, average)

@@ -87,6 +87,15 @@ class Checkpoint:
         log(self.name, f"done: {self.step} steps, {self.items} items, {self.spent:.1f} min")
 
 
+def descend(loss: torch.Tensor, optimizer: torch.optim.Optimizer, average: "Average") -> None:
+    """One step downhill, of a gradient no longer than 1, and its share in the average."""
+    optimizer.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_([weight for group in optimizer.param_groups for weight in group["params"]], 1.0)
+    optimizer.step()
+    average.update()
+
+
 class Average:
     """An exponential moving average of a model's weights; short at first, so that it forgets where it began."""
 

@@ -14,7 +14,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 from captions import Captions
 from pictures import COLOUR_NAMES, LAYOUTS, Pictures, Scene, random_scene
 from recipe import CONTEXT, DYES, STYLES, TEXT_WIDTH, VOCABULARY, recipe
-from stages import Average, Checkpoint
+from stages import Average, Checkpoint, descend
 from tokenizer import BOS_ID, EOS_ID, Encoder
 
 LAYOUT_NAMES, STYLE_NAMES = list(LAYOUTS), list(STYLES)
@@ -136,11 +136,7 @@ def train(minutes: float | None = None) -> None:
         logits = model.reader(model.states(ids.to(chosen.device)))
         losses = {k: F.cross_entropy(logits[k], targets[k].to(chosen.device)) for k in logits}
         loss = sum(losses.values())
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        average.update()
+        descend(loss, optimizer, average)
         checkpoint.log(step, done, len(ids), **losses)
         checkpoint.save(optimizer, average)
     checkpoint.finish(optimizer, average)

@@ -60,7 +60,6 @@ class Encoder:
 
     def __init__(self):
         self.tokenizer = Tokenizer.from_file(str(FOLDER / "tokenizer.json"))
-        self.known: dict[str, list[int]] = {}
 
     def __call__(self, texts: list[str]) -> list[list[int]]:
         return [self._one(text) for text in texts]
