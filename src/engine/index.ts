@@ -1,5 +1,8 @@
 /** The engine's public door: `import { StableDiffusionPipeline } from 'seedling/engine'`. */
 
+// Its types speak of Buffers, which TypeScript knows only where Node's types are named.
+/// <reference types="node" preserve="true" />
+
 export { EngineError, type EngineErrorCode } from './errors.ts'
 export type { ImageInput, RawImage } from './images/image-processor.ts'
 export type { Device } from './models/device.ts'

@@ -28,13 +28,19 @@ export interface TextEncoderSettings {
 
 /** What the words are, without what a pipeline makes of them. */
 export interface Vocabulary {
-  readonly tokenizer: Tokenizer
+  tokenize(text: string): number[]
+  idOf(token: string): number | undefined
   readonly lowercases: boolean
 }
 
+/** The library stays behind the result: its own declarations fail a strict consumer's type check. */
 export function vocabularyOf(json: TokenizerJson): Vocabulary {
   const tokenizer = new Tokenizer({ ...json, ...withRustSpaces(json) }, {})
-  return { tokenizer, lowercases: JSON.stringify(json.normalizer ?? null).includes('"Lowercase"') }
+  return {
+    tokenize: (text) => tokenizer.encode(text, { add_special_tokens: false }).ids,
+    idOf: (token) => tokenizer.token_to_id(token),
+    lowercases: JSON.stringify(json.normalizer ?? null).includes('"Lowercase"'),
+  }
 }
 
 /**
@@ -86,7 +92,7 @@ export class CLIPTokenizer {
 
   /** The tokens of a text, without begin, end and padding. */
   tokenize(text: string): number[] {
-    return this.#vocabulary.tokenizer.encode(this.#normalized(text), { add_special_tokens: false }).ids
+    return this.#vocabulary.tokenize(this.#normalized(text))
   }
 
   /** Begin, the text's tokens cut to fit, end, padding: `length` ids. */
@@ -109,10 +115,10 @@ export class CLIPTokenizer {
 
   #special(token: unknown, id: unknown, usual?: string): number {
     const content = typeof token === 'object' && token !== null ? (token as { content?: unknown }).content : token
-    const named = typeof content === 'string' ? this.#vocabulary.tokenizer.token_to_id(content) : undefined
+    const named = typeof content === 'string' ? this.#vocabulary.idOf(content) : undefined
     if (named !== undefined) return named
     if (typeof id === 'number') return id
-    const found = usual === undefined ? undefined : this.#vocabulary.tokenizer.token_to_id(usual)
+    const found = usual === undefined ? undefined : this.#vocabulary.idOf(usual)
     if (found !== undefined) return found
     throw new EngineError('model', 'The tokenizer names no begin and end tokens; download the model again.')
   }
