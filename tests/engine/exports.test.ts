@@ -55,6 +55,16 @@ describe('exports of every kind', () => {
     expect(promptEmbeds.dims).toEqual([1, 24, 16])
   })
 
+  it('a scheduler config with an infinite number, as Python writes one into JSON', async () => {
+    const folder = tinyPipeline('tiny-sd1')
+    writeFileSync(
+      join(folder, 'scheduler', 'scheduler_config.json'),
+      '{ "_class_name": "DPMSolverMultistepScheduler", "lambda_min_clipped": -Infinity, "made_up": "\\"Infinity" }',
+    )
+    const { scheduler } = await open(folder)
+    expect(scheduler.config).toMatchObject({ lambda_min_clipped: Number.NEGATIVE_INFINITY, made_up: '"Infinity' })
+  })
+
   it('SDXL without a word on empty prompts: zeros, as its pipelines are built', async () => {
     const folder = tinyPipeline('tiny-sdxl')
     const args = { prompt: 'a cat', numInferenceSteps: 2, outputType: 'latent' } as const

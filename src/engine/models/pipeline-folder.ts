@@ -98,12 +98,17 @@ function hasTorchWeights(folder: string): boolean {
 async function readConfig(path: string): Promise<Config | undefined> {
   if (!existsSync(path)) return undefined
   try {
-    const value: unknown = JSON.parse(await readFile(path, 'utf8'))
+    const value: unknown = JSON.parse(withoutInfinity(await readFile(path, 'utf8')))
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Config
   } catch (error) {
     throw damaged(path, error)
   }
   throw damaged(path)
+}
+
+/** Python writes infinite numbers by name (diffusers: `"lambda_min_clipped": -Infinity`), which JSON does not know. */
+function withoutInfinity(json: string): string {
+  return json.replace(/"(?:[^"\\]|\\.)*"|\bInfinity\b/g, (token) => (token === 'Infinity' ? '1e999' : token))
 }
 
 function damaged(path: string, cause?: unknown): EngineError {
