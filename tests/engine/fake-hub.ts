@@ -12,10 +12,12 @@ const LARGE = 100_000
 export interface FakeHub {
   readonly url: string
   readonly commit: string
-  /** `METHOD path` of every request, and the range asked for. */
-  readonly requests: { path: string; range?: string | undefined; authorization?: string | undefined }[]
+  /** Every request: what was asked of whom, the range, the token. */
+  readonly requests: { host: string; path: string; range?: string | undefined; authorization?: string | undefined }[]
   /** Breaks the connection once, after so many bytes of that file. */
   breakOnce(path: string, bytes: number): void
+  /** From now on, that file lies in a store at another address, as large files do. */
+  moveToStore(path: string): void
   /** From now on, that file's bytes are wrong. */
   damage(path: string): void
   close(): Promise<void>
@@ -26,16 +28,22 @@ export async function startFakeHub(name: string, folder: string): Promise<FakeHu
   const commit = createHash('sha1').update(name).digest('hex')
   const requests: FakeHub['requests'] = []
   const breaks = new Map<string, number>()
+  const stored = new Set<string>()
 
   const server = createServer((request, response) => {
     const path = decodeURIComponent(new URL(request.url!, 'http://hub').pathname)
-    requests.push({ path, range: request.headers.range, authorization: request.headers.authorization })
+    const { host = '', range, authorization } = request.headers
+    requests.push({ host, path, range, authorization })
     if (path.startsWith(`/api/models/${name}/revision/`))
       return answer(response, path.endsWith('/absent') ? undefined : info())
     if (path === `/api/models/${name}/tree/${commit}`) return answer(response, tree())
     const file = path.startsWith(`/${name}/resolve/${commit}/`) ? path.slice(`/${name}/resolve/${commit}/`.length) : ''
     const content = files.get(file)
     if (!content) return answer(response, undefined)
+    const inStore = host.startsWith('localhost')
+    if (stored.has(file) && !inStore)
+      return void response.writeHead(302, { Location: `http://localhost:${host.split(':')[1]}${request.url}` }).end()
+    if (inStore) response.setHeader('X-Cache', 'Hit from cloudfront')
     send(request, response, file, content)
   })
 
@@ -83,6 +91,7 @@ export async function startFakeHub(name: string, folder: string): Promise<FakeHu
     commit,
     requests,
     breakOnce: (path, bytes) => void breaks.set(path, bytes),
+    moveToStore: (path) => void stored.add(path),
     damage: (path) => void files.set(path, Buffer.from(files.get(path)!.map((byte) => byte ^ 1))),
     close: () =>
       new Promise((resolve) => {

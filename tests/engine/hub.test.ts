@@ -1,5 +1,15 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
+import { inspect } from 'node:util'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { EngineError, Generator, type LoadProgress, StableDiffusionPipeline } from '../../src/engine/index.ts'
 import { neededFiles } from '../../src/engine/models/hub-files.ts'
@@ -49,8 +59,40 @@ describe('fromPretrained on a hub', () => {
     expect(hub.requests.every(({ authorization }) => authorization === 'Bearer hf_secret')).toBe(true)
 
     hub.requests.length = 0
+    const ref = join(repository(), 'refs', 'main')
+    utimesSync(ref, 1, 1)
     await open()
     expect(hub.requests.filter(({ path }) => path.includes('/resolve/'))).toEqual([])
+    expect(statSync(ref).mtimeMs).toBe(1000)
+  })
+
+  it('shows its token to the hub alone, not to the stores that it redirects to', async () => {
+    hub.moveToStore('unet/model.onnx')
+    await open()
+    const shown = (store: boolean) =>
+      hub.requests
+        .filter(({ host }) => host.startsWith('localhost') === store)
+        .map(({ authorization }) => authorization)
+    expect(new Set(shown(true))).toEqual(new Set([undefined]))
+    expect(new Set(shown(false))).toEqual(new Set(['Bearer hf_secret']))
+  })
+
+  it.each([
+    ['HF_TOKEN', 'hf_secret\nsecret'],
+    ['HF_TOKEN', 'secret'],
+    ['HF_ENDPOINT', 'http://me:secret@127.0.0.1:1'],
+    ['HF_ENDPOINT', 'huggingface.co/secret'],
+  ])('says that %s is wrong without showing it', async (name, value) => {
+    vi.stubEnv(name, value)
+    const error = await open().catch((one: unknown) => one)
+    expect(error).toMatchObject({ name: 'EngineError', code: 'argument', message: expect.stringContaining(name) })
+    expect(inspect(error)).not.toContain('secret')
+  })
+
+  it('fetches nothing for a dtype or a device that does not exist', async () => {
+    await expect(open({ dtype: 'fp8' })).rejects.toThrow(/There is no dtype "fp8"; choose one of auto, fp32, fp16/)
+    await expect(open({ device: 'gpu' })).rejects.toThrow(/There is no device "gpu"/)
+    expect(hub.requests).toEqual([])
   })
 
   it('takes up a broken download where it broke off', async () => {

@@ -1,7 +1,18 @@
 /** Which of a part's graph files to take: exports mark their precision in the file's name. */
 
+import { EngineError } from '../errors.ts'
+
 /** 'auto' takes half precision where the device is a GPU and the model has it, else the file without a mark. */
 export type Dtype = 'auto' | 'fp32' | 'fp16'
+
+const DTYPES: readonly Dtype[] = ['auto', 'fp32', 'fp16']
+
+/** @throws EngineError 'argument' unless `dtype` is one of the names here. */
+export function requireDtype(dtype: string): Dtype {
+  const known = DTYPES.find((name) => name === dtype)
+  if (known) return known
+  throw new EngineError('argument', `There is no dtype "${dtype}"; choose one of ${DTYPES.join(', ')}.`)
+}
 
 export interface GraphChoice {
   readonly name: string

@@ -8,7 +8,7 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { ReadableStream } from 'node:stream/web'
 import { setTimeout } from 'node:timers/promises'
-import { downloadFile, HubApiError } from '@huggingface/hub'
+import { downloadFile, fileDownloadInfo, HubApiError } from '@huggingface/hub'
 import { EngineError } from '../errors.ts'
 
 export interface RemoteFile {
@@ -78,20 +78,13 @@ async function fetchBlob(
 }
 
 async function fetchRest(
-  { name, revision, hubUrl, accessToken }: Repository,
+  repository: Repository,
   file: RemoteFile,
   incomplete: string,
   from: number,
   onBytes: (loaded: number) => void,
 ): Promise<void> {
-  const whole = await downloadFile({
-    repo: { type: 'model', name },
-    path: file.path,
-    revision,
-    hubUrl,
-    ...(accessToken !== undefined && { accessToken }),
-  })
-  if (!whole) throw new EngineError('model', `${name} has no ${file.path} any more; try again.`)
+  const whole = await remoteBlob(repository, file.path)
   const rest = from > 0 ? whole.slice(from, file.size) : whole
   let loaded = from
   await pipeline(
@@ -105,6 +98,22 @@ async function fetchRest(
     },
     createWriteStream(incomplete, { flags: from > 0 ? 'a' : 'w' }),
   )
+}
+
+async function remoteBlob({ name, revision, hubUrl, accessToken }: Repository, path: string): Promise<Blob> {
+  const from = {
+    repo: { type: 'model', name } as const,
+    path,
+    revision,
+    hubUrl,
+    ...(accessToken !== undefined && { accessToken }),
+  }
+  const info = await fileDownloadInfo(from)
+  if (!info) throw new EngineError('model', `${name} has no ${path} any more; try again.`)
+  // The library sends the token to some stores that the hub redirects to; asked at the hub's own address, `fetch` drops it.
+  const own = `${hubUrl}/${name}/resolve/${revision}/${path}`
+  const url = new URL(info.url).origin === new URL(hubUrl).origin ? info.url : own
+  return (await downloadFile({ ...from, downloadInfo: { ...info, url } }))!
 }
 
 async function isWhole(path: string, { size, sha256 }: RemoteFile): Promise<boolean> {

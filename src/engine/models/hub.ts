@@ -14,6 +14,9 @@ import { HOW_TO_EXPORT } from './pipeline-folder.ts'
 /** Commits and etags become names of files. */
 const SAFE_NAME = /^[\w-]{1,128}$/
 
+/** The library takes no other, and `fetch` would name one with a line break in its error. */
+const TOKEN = /^hf_\w+$/
+
 export interface DownloadOptions {
   /** Branch, tag or commit. Default 'main'. */
   readonly revision?: string | undefined
@@ -41,14 +44,14 @@ export function isRepositoryName(model: string): boolean {
  */
 export async function downloadPipeline(name: string, options: DownloadOptions): Promise<string> {
   const { revision = 'main' } = options
-  if (!/^\w[\w./-]*$/.test(revision) || revision.includes('..'))
+  if (!/^(?!.*\.\.)\w[\w./-]*$/.test(revision))
     throw new EngineError(
       'argument',
-      `\`revision\` has to be a branch, a tag or a commit but is ${revision.slice(0, 80)}.`,
+      `\`revision\` has to be a branch, a tag or a commit but is ${String(revision).slice(0, 80)}.`,
     )
   const folder = join(getHFHubCachePath(), getRepoFolderName({ type: 'model', name }))
-  const { hubUrl, accessToken } = access()
   if (isOffline()) return cached(folder, name, revision, 'HF_HUB_OFFLINE is set')
+  const { hubUrl, accessToken } = access()
   try {
     const commit = await commitOf(name, revision, hubUrl, accessToken)
     const repository = { name, revision: commit, folder, hubUrl, accessToken }
@@ -106,9 +109,10 @@ async function commitOf(
   return sha
 }
 
+/** Left alone where it is right: a cache that is complete may lie on a disk that cannot be written to. */
 async function writeRef(folder: string, revision: string, commit: string): Promise<void> {
-  if (revision === commit) return
   const path = join(folder, 'refs', revision)
+  if (revision === commit || (existsSync(path) && (await readFile(path, 'utf8')) === commit)) return
   await mkdir(dirname(path), { recursive: true })
   await writeFile(path, commit)
 }
@@ -125,17 +129,29 @@ async function cached(folder: string, name: string, revision: string, why: strin
   )
 }
 
+/** @throws EngineError 'argument', which never shows what a secret may stand in. */
 function access(): { hubUrl: string; accessToken: string | undefined } {
   const hubUrl = (process.env.HF_ENDPOINT || 'https://huggingface.co').replace(/\/+$/, '')
-  return { hubUrl, accessToken: process.env.HF_TOKEN?.trim() || storedToken() }
+  if (!/^https?:\/\/[^/@]+(?:\/[^@]*)?$/.test(hubUrl) || !URL.canParse(hubUrl))
+    throw new EngineError(
+      'argument',
+      'HF_ENDPOINT has to be an address like https://huggingface.co, without a name and a password in it; correct it.',
+    )
+  const accessToken = process.env.HF_TOKEN?.trim() || storedToken()
+  if (accessToken !== undefined && !TOKEN.test(accessToken))
+    throw new EngineError(
+      'argument',
+      'HF_TOKEN is no token of Hugging Face: hf_ and then letters and digits alone; copy it again, or unset it.',
+    )
+  return { hubUrl, accessToken }
 }
 
 /** Where Hugging Face's command line keeps a login. */
 function storedToken(): string | undefined {
-  const path =
-    process.env.HF_TOKEN_PATH || join(process.env.HF_HOME || join(homedir(), '.cache', 'huggingface'), 'token')
+  const caches = process.env.XDG_CACHE_HOME || join(homedir(), '.cache')
+  const path = process.env.HF_TOKEN_PATH || join(process.env.HF_HOME || join(caches, 'huggingface'), 'token')
   const token = existsSync(path) ? readFileSync(path, 'utf8').trim() : ''
-  return token.startsWith('hf_') ? token : undefined
+  return TOKEN.test(token) ? token : undefined
 }
 
 function isOffline(): boolean {
@@ -163,7 +179,8 @@ function hubError(error: unknown, name: string, revision: string, hubUrl: string
       `There is no folder ${name} here, and no model ${name} with the revision ${revision} on ${hubUrl}; check both.`,
       options,
     )
-  const why = error instanceof Error ? error.message : String(error)
+  // What the hub's library adds holds the address, and a store's addresses are signed.
+  const why = (error instanceof Error ? error.message : String(error)).replace(/\.? URL: .*$/s, '')
   return new EngineError('model', `${name} could not be fetched from ${hubUrl} (${why}); try again.`, options)
 }
 

@@ -3,7 +3,7 @@
 import type { InferenceSession } from 'onnxruntime-node'
 import { EngineError } from '../errors.ts'
 import { rewriteAttention } from '../graph/rewrite-attention.ts'
-import { bestDevice, candidates, type Device, lacksHardware, requireDevice, unavailable } from '../models/device.ts'
+import { bestDevice, candidates, type Device, lacksHardware, unavailable } from '../models/device.ts'
 import type { Dtype } from '../models/graph-choice.ts'
 import { type GraphFile, OnnxRuntimeModel } from '../models/onnx-runtime-model.ts'
 import type { Config, PipelineFolder } from '../models/pipeline-folder.ts'
@@ -121,10 +121,9 @@ async function openOnDevice(
     return checkDtype(path, await open(folder, on, options, listeners), options.dtype)
   }
   if (device !== 'auto') {
-    const wanted = requireDevice(device)
-    const why = unavailable(wanted)
-    if (why) throw new EngineError('device', `The device '${wanted}' cannot be used: ${why}; or use device 'cpu'.`)
-    return openUnet(wanted)
+    const why = unavailable(device)
+    if (why) throw new EngineError('device', `The device '${device}' cannot be used: ${why}; or use device 'cpu'.`)
+    return openUnet(device)
   }
   const reasons: string[] = []
   for (const candidate of candidates()) {

@@ -2,7 +2,8 @@
 
 import { existsSync } from 'node:fs'
 import { EngineError } from '../errors.ts'
-import type { Device } from '../models/device.ts'
+import { type Device, requireDevice } from '../models/device.ts'
+import { requireDtype } from '../models/graph-choice.ts'
 import { downloadPipeline, isRepositoryName } from '../models/hub.ts'
 import { PipelineFolder } from '../models/pipeline-folder.ts'
 import { type Components, type LoadOptions, loadComponents, prefersHalf } from './components.ts'
@@ -25,8 +26,14 @@ export interface FromPretrainedOptions extends LoadOptions {
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined
 }
 
-/** @throws EngineError 'model' for what is no pipeline or is damaged, 'device' when the device cannot run it. */
+/**
+ * @throws EngineError 'argument' for a device or a dtype that does not exist, before anything is fetched, 'model' for what is
+ *   no pipeline or is damaged, 'device' when the device cannot run it.
+ */
 export async function openModel(model: string, options: FromPretrainedOptions): Promise<Components> {
+  const { device = 'auto', dtype = 'auto' } = options
+  if (device !== 'auto') requireDevice(device)
+  requireDtype(dtype)
   const tell = options.onProgress ?? warnOfNotices
   const onNotice = (message: string) => tell({ status: 'notice', message })
   const path = existsSync(model) ? model : await fetchModel(model, options, tell, onNotice)
