@@ -155,7 +155,7 @@ describe('what saves memory', () => {
     pipe.enableGuidanceSlicing()
     expect(compare(await make(), together).difference).toBeLessThan(1e-5)
     pipe.disableGuidanceSlicing()
-    expect(forward.mock.calls.map(([{ sample }]) => sample.dims[0])).toEqual(Array(forward.mock.calls.length).fill(1))
+    expect(forward.mock.calls.map(([sample]) => sample.dims[0])).toEqual(Array(forward.mock.calls.length).fill(1))
     forward.mockRestore()
   })
 

@@ -117,7 +117,9 @@ export function postprocess({ data, dims }: Tensor): NumpyImages {
 
 function unit(value: number): number {
   const shifted = value / 2 + 0.5
-  return shifted < 0 ? 0 : Math.min(shifted, 1)
+  if (shifted < 0) return 0
+  if (shifted > 1) return 1
+  return shifted
 }
 
 /** The images of an `np` batch as 8-bit pixels. */

@@ -31,6 +31,9 @@ export interface SessionSettings {
 /** Ids, flags and timesteps are given as numbers; they become what the input wants. */
 export type Feed = { readonly data: Float32Array | readonly number[]; readonly dims: readonly number[] }
 
+/** By input name; those that a graph does not take are left out. */
+export type Feeds = Readonly<Record<string, Feed | undefined>>
+
 /** diffusers' class of that name (`pipelines/onnx_utils.py`): a session with a float32 face. */
 export class OnnxRuntimeModel {
   readonly part: string
@@ -42,6 +45,7 @@ export class OnnxRuntimeModel {
   #outputs: ReadonlyMap<string, InferenceSession.TensorValueMetadata>
   #turn: Promise<unknown> = Promise.resolve()
   readonly #halves = new Map<string, Uint16Array>()
+  readonly #fed = new WeakMap<Float32Array, OrtTensor>()
 
   private constructor(file: GraphFile, settings: SessionSettings, session: InferenceSession) {
     this.part = file.part
@@ -84,11 +88,11 @@ export class OnnxRuntimeModel {
 
   /**
    * Runs the graph. What it gives back belongs to the caller.
-   * @param feeds By input name; every input of the graph must be there.
-   * @param fetches The outputs wanted; the others are not copied out.
+   * @param feeds Every input of the graph must be there.
+   * @param fetches The outputs wanted, in the order in which they are given back; the others are not copied out.
    * @throws EngineError 'numeric' for NaN or infinity that float32 does not cure, 'device' or 'argument' when the run fails.
    */
-  run(feeds: Readonly<Record<string, Feed>>, fetches: readonly string[]): Promise<Record<string, Tensor>> {
+  run(feeds: Feeds, fetches: readonly string[]): Promise<Tensor[]> {
     return this.#inTurn(() => this.#runFinite(feeds, fetches))
   }
 
@@ -116,9 +120,9 @@ export class OnnxRuntimeModel {
     return turn
   }
 
-  async #runFinite(feeds: Readonly<Record<string, Feed>>, fetches: readonly string[]): Promise<Record<string, Tensor>> {
+  async #runFinite(feeds: Feeds, fetches: readonly string[]): Promise<Tensor[]> {
     const results = await this.#runRows(feeds, fetches)
-    if (Object.values(results).every(allFinite)) return results
+    if (results.every(allFinite)) return results
     if (this.#fp32Path === undefined || this.#path === this.#fp32Path) throw this.#notFinite()
     this.#settings.onNotice?.(`The ${this.part} computed NaN in half precision; using its float32 file instead.`)
     await this.#reopen(this.#fp32Path, this.#settings)
@@ -142,36 +146,35 @@ export class OnnxRuntimeModel {
   }
 
   /** Exports of a fixed batch run so many rows at a time, the last call filled up with its last row. */
-  async #runRows(feeds: Readonly<Record<string, Feed>>, fetches: readonly string[]): Promise<Record<string, Tensor>> {
-    const [name, { shape }] = this.#inputs.entries().next().value!
+  #runRows(feeds: Feeds, fetches: readonly string[]): Promise<Tensor[]> {
+    const [[name, { shape }]] = this.#inputs as unknown as [[string, InferenceSession.TensorValueMetadata]]
     const batch = shape[0]
     const rows = feeds[name]?.dims[0]
     if (typeof batch !== 'number' || batch < 1 || rows === undefined || rows === batch)
       return this.#runOnce(feeds, fetches)
-    const runs: Record<string, Tensor>[] = []
+    return this.#runInParts(feeds, fetches, rows, batch)
+  }
+
+  async #runInParts(feeds: Feeds, fetches: readonly string[], rows: number, batch: number): Promise<Tensor[]> {
+    const runs: Tensor[][] = []
     for (let from = 0; from < rows; from += batch) {
       const part = Object.entries(feeds).map(([key, feed]) => [
         key,
-        feed.dims[0] === rows ? rowsAt(feed, from, batch) : feed,
+        feed?.dims[0] === rows ? rowsAt(feed, from, batch) : feed,
       ])
       runs.push(await this.#runOnce(Object.fromEntries(part), fetches))
     }
-    return Object.fromEntries(
-      fetches.map((key) => [key, rowsAt(concatRows(runs.map((run) => run[key]!)), 0, rows) as Tensor]),
-    )
+    return fetches.map((_, i) => rowsAt(concatRows(runs.map((run) => run[i]!)), 0, rows) as Tensor)
   }
 
-  async #runOnce(feeds: Readonly<Record<string, Feed>>, fetches: readonly string[]): Promise<Record<string, Tensor>> {
+  async #runOnce(feeds: Feeds, fetches: readonly string[]): Promise<Tensor[]> {
     this.#session ??= await open(this.part, this.#path, this.#settings)
     const session = this.#session
     const inputs: Record<string, OrtTensor> = {}
-    for (const [name, { type, shape }] of this.#inputs) {
-      const feed = feeds[name]
-      if (!feed)
-        throw new EngineError('model', `The ${this.part} wants an input "${name}" that this kind of pipeline has not.`)
-      if (shape.some((dim, i) => typeof dim === 'number' && dim > 0 && dim !== feed.dims[i]))
-        throw this.#wrongShape(name, shape, feed)
-      inputs[name] = this.#toOrt(name, type, feed)
+    for (const input of this.#inputs.values()) {
+      const feed = feeds[input.name]
+      if (!feed) throw this.#notFed(input)
+      inputs[input.name] = this.#fedBefore(feed) ?? this.#toOrt(input, feed)
     }
     let results: InferenceSession.ReturnType
     try {
@@ -179,13 +182,25 @@ export class OnnxRuntimeModel {
     } catch (error) {
       throw runError(error, this.part, this.device)
     }
-    return Object.fromEntries(fetches.map((name) => [name, fromOrt(results[name] as OrtTensor)]))
+    return fetches.map((name) => fromOrt(results[name] as OrtTensor))
   }
 
-  #toOrt(name: string, type: OrtTensor.Type, { data, dims }: Feed): OrtTensor {
+  /** What is fed again in the next step has kept its memory, and so the tensor around it. */
+  #fedBefore({ data, dims }: Feed): OrtTensor | undefined {
+    const kept = data instanceof Float32Array ? this.#fed.get(data) : undefined
+    return kept?.dims === dims ? kept : undefined
+  }
+
+  #toOrt({ name, type, shape }: InferenceSession.TensorValueMetadata, feed: Feed): OrtTensor {
+    if (shape.some((dim, i) => typeof dim === 'number' && dim > 0 && dim !== feed.dims[i]))
+      throw this.#wrongShape(name, shape, feed)
+    const { data, dims } = feed
     switch (type) {
-      case 'float32':
-        return new OrtTensor('float32', singles(data), dims)
+      case 'float32': {
+        const tensor = new OrtTensor('float32', singles(data), dims)
+        if (data instanceof Float32Array) this.#fed.set(data, tensor)
+        return tensor
+      }
       case 'float16':
         return halfTensor(toFloat16(singles(data), this.#halfBuffer(name, data.length)), dims)
       case 'float64':
@@ -208,6 +223,10 @@ export class OnnxRuntimeModel {
     const fresh = new Uint16Array(length)
     this.#halves.set(name, fresh)
     return fresh
+  }
+
+  #notFed({ name }: InferenceSession.TensorValueMetadata): EngineError {
+    return new EngineError('model', `The ${this.part} wants an input "${name}" that this kind of pipeline has not.`)
   }
 
   #wrongShape(name: string, shape: readonly (number | string)[], { dims }: Feed): EngineError {
@@ -292,9 +311,19 @@ function bitsOf({ buffer, byteOffset, length }: Uint16Array): Uint16Array {
   return new Uint16Array(buffer, byteOffset, length)
 }
 
-/** NaN and the infinities are the numbers whose exponent is all ones. */
-function allFinite({ data: { buffer, byteOffset, length } }: Tensor): boolean {
-  const bits = new Int32Array(buffer, byteOffset, length)
-  for (let i = 0; i < length; i++) if ((bits[i]! & 0x7f800000) === 0x7f800000) return false
-  return true
+/**
+ * A double holds the sum of any number of float32: it is finite if all of them are. In four parts, since each addition waits
+ * for the one before it.
+ */
+function allFinite({ data }: Tensor): boolean {
+  const whole = data.length - (data.length % 4)
+  let [a, b, c, d] = [0, 0, 0, 0]
+  for (let i = 0; i < whole; i += 4) {
+    a += data[i]!
+    b += data[i + 1]!
+    c += data[i + 2]!
+    d += data[i + 3]!
+  }
+  for (let i = whole; i < data.length; i++) a += data[i]!
+  return Number.isFinite(a + b + c + d)
 }

@@ -29,9 +29,8 @@ export class StableDiffusionSafetyChecker {
 
   /** @param images `[n, h, w, 3]` in 0..1. */
   async check(images: Tensor): Promise<boolean[]> {
-    const { has_nsfw_concepts: flags } = await this.model.run({ clip_input: this.#clipInput(images), images }, [
-      'has_nsfw_concepts',
-    ])
+    const feeds = { clip_input: this.#clipInput(images), images }
+    const [flags] = await this.model.run(feeds, ['has_nsfw_concepts'])
     return Array.from(flags!.data, (flag) => flag !== 0)
   }
 

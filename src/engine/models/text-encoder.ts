@@ -48,10 +48,8 @@ export class CLIPTextModel {
           ' with --output-hidden-states.',
       )
     const pooled = this.model.outputs.has('text_embeds') ? ['text_embeds'] : []
-    const outputs = await this.model.run(this.#feeds(ids), [hidden, ...pooled])
-    const textEmbeds = outputs.text_embeds
-    const states = outputs[hidden]!
-    const hiddenStates = normalised && fromEnd > 0 ? this.#finalNorm().apply(states) : states
+    const [states, textEmbeds] = await this.model.run(this.#feeds(ids), [hidden, ...pooled])
+    const hiddenStates = normalised && fromEnd > 0 ? this.#finalNorm().apply(states!) : states!
     return { hiddenStates, ...(textEmbeds && { textEmbeds }) }
   }
 

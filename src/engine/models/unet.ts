@@ -6,13 +6,9 @@ import type { Tensor } from '../tensor.ts'
 import type { OnnxRuntimeModel } from './onnx-runtime-model.ts'
 import type { Config } from './pipeline-folder.ts'
 
-/** What a step feeds it; rows of `sample` and of the conditions belong together. */
-export interface UNetInput {
-  /** `[rows, inChannels, h, w]`: 4 channels, or 9 for inpainting UNets (latents, mask, masked image's latents). */
-  readonly sample: Tensor
-  /** One for all rows, or one a row, which only graphs with a batch of timesteps take. */
-  readonly timestep: number | readonly number[]
-  /** `[rows, tokens, width]`. */
+/** What a batch's rows are conditioned on beside their timestep; the same in every step. */
+export interface Conditioning {
+  /** `[rows, tokens, width]`; with guidance, the negative prompts' rows come first. */
   readonly encoderHiddenStates: Tensor
   /** Guidance-distilled models: `[rows, timeCondProjDim]`. */
   readonly timestepCond?: Tensor
@@ -63,12 +59,6 @@ export class UNet2DConditionModel {
     this.#output = model.outputs.has('out_sample') ? 'out_sample' : [...model.outputs.keys()][0]!
   }
 
-  /** Whether one call can hold rows at different timesteps. */
-  get takesTimestepPerRow(): boolean {
-    const shape = this.model.inputs.get('timestep')?.shape
-    return shape?.length === 1 && typeof shape[0] === 'string'
-  }
-
   /** Makes `attention` hold now. @throws EngineError 'model' when the graph cannot be rewritten */
   async applyAttention(): Promise<void> {
     const form = this.attention
@@ -78,31 +68,32 @@ export class UNet2DConditionModel {
     this.#runningAttention = form
   }
 
-  /** The prediction, `[rows, latentChannels, h, w]`. @throws EngineError */
-  async forward(input: UNetInput): Promise<Tensor> {
-    await this.applyAttention()
-    const outputs = await this.model.run(
-      {
-        sample: input.sample,
-        timestep: this.#timestep(input.timestep, input.sample.dims[0]!),
-        encoder_hidden_states: input.encoderHiddenStates,
-        ...(input.timestepCond && { timestep_cond: input.timestepCond }),
-        ...(input.textEmbeds && { text_embeds: input.textEmbeds }),
-        ...(input.timeIds && { time_ids: input.timeIds }),
-      },
-      [this.#output],
-    )
-    return outputs[this.#output]!
+  /**
+   * The prediction, `[rows, latentChannels, h, w]`.
+   * @param sample `[rows, inChannels, h, w]`: 4 channels, or 9 for inpainting UNets (latents, mask, masked image's latents).
+   * @param timestep One for all rows.
+   * @throws EngineError
+   */
+  async forward(sample: Tensor, timestep: number, conditioning: Conditioning): Promise<Tensor> {
+    if (this.attention !== this.#runningAttention) await this.applyAttention()
+    const feeds = {
+      sample,
+      timestep: this.#timestep(timestep, sample.dims[0]!),
+      encoder_hidden_states: conditioning.encoderHiddenStates,
+      timestep_cond: conditioning.timestepCond,
+      text_embeds: conditioning.textEmbeds,
+      time_ids: conditioning.timeIds,
+    }
+    const [prediction] = await this.model.run(feeds, [this.#output])
+    return prediction!
   }
 
   /** Scalar in optimum's exports of today; one a row in diffusers' script's; a lone one ("steps") in optimum's of 2023. */
-  #timestep(timestep: number | readonly number[], rows: number): { data: number[]; dims: number[] } {
+  #timestep(timestep: number, rows: number): { data: number[]; dims: number[] } {
     const shape = this.model.inputs.get('timestep')?.shape ?? []
-    const given = typeof timestep === 'number' ? [timestep] : timestep
-    if (shape.length === 0) return { data: [given[0]!], dims: [] }
-    const one = given.length === 1 && (shape[0] === 1 || shape[0] === 'steps')
-    const data = one ? [given[0]!] : Array.from({ length: rows }, (_, row) => given[row % given.length]!)
-    return { data, dims: [data.length] }
+    if (shape.length === 0) return { data: [timestep], dims: [] }
+    const count = shape[0] === 1 || shape[0] === 'steps' ? 1 : rows
+    return { data: Array<number>(count).fill(timestep), dims: [count] }
   }
 }
 

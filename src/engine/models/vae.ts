@@ -161,7 +161,8 @@ export class LatentDistribution {
 async function runWhole(model: OnnxRuntimeModel, input: Tensor): Promise<Tensor> {
   const [name] = model.inputs.keys()
   const output = preferred(model, ['sample', 'latent_parameters', 'latent_sample'])
-  return (await model.run({ [name!]: input }, [output]))[output]!
+  const [result] = await model.run({ [name!]: input }, [output])
+  return result!
 }
 
 function preferred(model: OnnxRuntimeModel, names: readonly string[]): string {

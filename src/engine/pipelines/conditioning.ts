@@ -1,6 +1,7 @@
 /** What a batch's rows are conditioned on: text with and without guidance, SDXL's sizes, a distilled model's guidance. */
 
 import { EngineError } from '../errors.ts'
+import type { Conditioning } from '../models/unet.ts'
 import { concatRows, type Tensor } from '../tensor.ts'
 import type { PromptEmbeds } from '../text/prompt-encoder.ts'
 import { type GenerateArguments, promptLists } from './arguments.ts'
@@ -10,14 +11,6 @@ import type { Task } from './family.ts'
 /** diffusers' defaults for models that were trained on scored pictures. */
 const AESTHETIC_SCORE = 6
 const NEGATIVE_AESTHETIC_SCORE = 2.5
-
-/** Rows as the UNet takes them: with guidance, the negative prompts' rows come first. */
-export interface Conditioning {
-  readonly encoderHiddenStates: Tensor
-  readonly textEmbeds?: Tensor
-  readonly timeIds?: Tensor
-  readonly timestepCond?: Tensor
-}
 
 type TextRows = Pick<Conditioning, 'encoderHiddenStates' | 'textEmbeds'>
 

@@ -3,13 +3,12 @@
 import { EngineError } from '../errors.ts'
 import { type NumpyImages, postprocess, toBitmaps, toPng } from '../images/image-processor.ts'
 import type { StableDiffusionSafetyChecker } from '../models/safety-checker.ts'
-import type { UNet2DConditionModel, UNetInput } from '../models/unet.ts'
+import type { Conditioning, UNet2DConditionModel } from '../models/unet.ts'
 import type { AutoencoderKL } from '../models/vae.ts'
 import type { Generators } from '../random/generator.ts'
-import type { Scheduler, StepOutput } from '../schedulers/scheduler.ts'
+import type { Scheduler, StepOptions, StepOutput } from '../schedulers/scheduler.ts'
 import { concatRows, rowsOf, type Tensor } from '../tensor.ts'
 import type { OutputType } from './arguments.ts'
-import type { Conditioning } from './conditioning.ts'
 import type { Inpainting } from './initial-latents.ts'
 
 export interface PipelineOutput<Output extends OutputType = OutputType> {
@@ -61,7 +60,9 @@ export interface SamplingPlan {
 export class Sampling<Output extends OutputType = OutputType> {
   readonly #models: SamplingModels
   readonly #plan: SamplingPlan
+  /** The UNet's input, filled anew in each step. */
   readonly #sample: Tensor
+  readonly #stepOptions: StepOptions
   #latents: Tensor
   #lastStep: StepOutput | undefined
   #step = 0
@@ -69,6 +70,7 @@ export class Sampling<Output extends OutputType = OutputType> {
   constructor(models: SamplingModels, plan: SamplingPlan) {
     this.#models = models
     this.#plan = plan
+    this.#stepOptions = { eta: plan.eta, ...(plan.generators && { generator: plan.generators }) }
     this.#latents = plan.latents
     const [rows = 0, , height = 0, width = 0] = plan.latents.dims
     const dims = [plan.usesGuidance ? 2 * rows : rows, models.unet.inChannels, height, width]
@@ -105,30 +107,15 @@ export class Sampling<Output extends OutputType = OutputType> {
    * @throws the signal's `reason` when it is aborted; EngineError 'numeric' for NaN, 'device' when the device fails.
    */
   async next(): Promise<void> {
-    const { signal, oneRowAtATime } = this.#plan
-    signal?.throwIfAborted()
-    const input = this.unetInput()
-    const prediction = oneRowAtATime ? await this.#rowByRow(input) : await this.#models.unet.forward(input)
-    await this.accept(prediction)
-  }
-
-  /** What `next` gives the UNet, for callers that run the rows of several samplings in one call; valid until `accept`. */
-  unetInput(): UNetInput {
+    const { scheduler, timesteps, usesGuidance, guidanceScale, onStepEnd, signal } = this.#plan
     if (this.done) throw new EngineError('argument', 'This sampling is done: call finish(), or begin another.')
-    const timestep = this.#plan.timesteps[this.#step]!
-    this.#fillLatents(this.#plan.scheduler.scaleModelInput(this.#latents, timestep))
-    return { sample: this.#sample, timestep, ...this.#plan.conditioning }
-  }
-
-  /** The UNet's answer to `unetInput`: guides it, takes the scheduler's step, puts back what a mask keeps. */
-  async accept(prediction: Tensor): Promise<void> {
-    const { scheduler, timesteps, eta, generators, usesGuidance, guidanceScale, onStepEnd } = this.#plan
+    signal?.throwIfAborted()
     const timestep = timesteps[this.#step]!
-    const guided = usesGuidance ? guide(prediction, guidanceScale) : prediction
-    const options = { eta, ...(generators && { generator: generators }) }
-    this.#lastStep = scheduler.step(guided, timestep, this.#latents, options)
+    const prediction = await this.#predict(scheduler.scaleModelInput(this.#latents, timestep), timestep)
+    const noise = usesGuidance ? guide(prediction, guidanceScale, this.#latents.dims) : prediction
+    this.#lastStep = scheduler.step(noise, timestep, this.#latents, this.#stepOptions)
     this.#latents = this.#keepUnmasked(this.#lastStep.prevSample)
-    this.#latents = (await onStepEnd?.(this.#step, timestep, this.#latents)) ?? this.#latents
+    if (onStepEnd) this.#latents = (await onStepEnd(this.#step, timestep, this.#latents)) ?? this.#latents
     this.#step++
   }
 
@@ -151,13 +138,20 @@ export class Sampling<Output extends OutputType = OutputType> {
     } as PipelineOutput<Output>
   }
 
-  async #rowByRow({ timestep, ...input }: UNetInput): Promise<Tensor> {
-    const names = Object.keys(input) as (keyof typeof input)[]
-    const rows = names.map((name) => rowsOf(input[name]!))
+  #predict(latents: Tensor, timestep: number): Promise<Tensor> {
+    this.#fillLatents(latents)
+    const { conditioning, oneRowAtATime } = this.#plan
+    return oneRowAtATime
+      ? this.#predictByRow(timestep, conditioning)
+      : this.#models.unet.forward(this.#sample, timestep, conditioning)
+  }
+
+  async #predictByRow(timestep: number, conditioning: Conditioning): Promise<Tensor> {
+    const conditions = Object.entries(conditioning).map(([name, tensor]) => [name, rowsOf(tensor)] as const)
     const predictions: Tensor[] = []
-    for (let row = 0; row < input.sample.dims[0]!; row++) {
-      const one = Object.fromEntries(names.map((name, i) => [name, rows[i]![row]])) as unknown as typeof input
-      predictions.push(await this.#models.unet.forward({ timestep, ...one }))
+    for (const [row, sample] of rowsOf(this.#sample).entries()) {
+      const own = Object.fromEntries(conditions.map(([name, rows]) => [name, rows[row]])) as unknown as Conditioning
+      predictions.push(await this.#models.unet.forward(sample, timestep, own))
     }
     return concatRows(predictions)
   }
@@ -205,10 +199,10 @@ export class Sampling<Output extends OutputType = OutputType> {
 }
 
 /** Classifier-free guidance (Ho and Salimans 2022), written over the unconditional half, which nobody else holds. */
-function guide({ data, dims }: Tensor, guidanceScale: number): Tensor {
+function guide({ data }: Tensor, guidanceScale: number, dims: readonly number[]): Tensor {
   const half = data.length / 2
   for (let i = 0; i < half; i++) data[i] = data[i]! + guidanceScale * (data[half + i]! - data[i]!)
-  return { data: data.subarray(0, half), dims: [dims[0]! / 2, ...dims.slice(1)] }
+  return { data: data.subarray(0, half), dims }
 }
 
 async function pngs(images: NumpyImages): Promise<Buffer[]> {

@@ -3,8 +3,7 @@
 import type { Scheduler, SchedulerClass, SchedulerConfig } from '../schedulers/scheduler.ts'
 
 export function freshScheduler(scheduler: Scheduler): Scheduler {
-  // Every value counts as given: a default of this class must not be taken for another's.
-  return classOf(scheduler).fromConfig({ ...scheduler.config, _use_default_values: [] })
+  return classOf(scheduler).fromConfig(scheduler.config)
 }
 
 /**

@@ -17,8 +17,8 @@ type BetaSettings = Settings<typeof BETA_DEFAULTS> & { rescale_betas_zero_snr?: 
 const BETA_SCHEDULES = ['linear', 'scaled_linear', 'squaredcos_cap_v2'] as const
 const MAX_TRAIN_TIMESTEPS = 100_000
 
-/** Each request has a scheduler of its own, but nearly all of them the same betas. */
-let last: { readonly key: string; readonly products: Float32Array } | undefined
+/** Each sampling has a scheduler of its own, but nearly all of them the same settings. */
+const productsBySettings = new WeakMap<BetaSettings, Float32Array>()
 
 /**
  * ᾱ_t = Π (1 − β_s) for t from 0 to `num_train_timesteps` − 1, in float32 at each stage as torch has them; shared, so not to
@@ -27,17 +27,11 @@ let last: { readonly key: string; readonly products: Float32Array } | undefined
  * @throws EngineError 'argument' for an unknown `beta_schedule` or betas that are not numbers.
  */
 export function alphasCumprod(settings: BetaSettings): Float32Array {
-  const {
-    num_train_timesteps: count,
-    beta_start,
-    beta_end,
-    beta_schedule,
-    trained_betas,
-    rescale_betas_zero_snr,
-  } = settings
-  const key = JSON.stringify([count, beta_start, beta_end, beta_schedule, trained_betas, rescale_betas_zero_snr])
-  if (last?.key !== key) last = { key, products: computeAlphasCumprod(settings) }
-  return last.products
+  const kept = productsBySettings.get(settings)
+  if (kept) return kept
+  const products = computeAlphasCumprod(settings)
+  productsBySettings.set(settings, products)
+  return products
 }
 
 function computeAlphasCumprod(settings: BetaSettings): Float32Array {

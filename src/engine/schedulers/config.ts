@@ -5,7 +5,8 @@ import type { SchedulerConfig } from './scheduler.ts'
 
 /**
  * The class's defaults under the given keys. As in diffusers (`configuration_utils.py`), keys that the class does not know
- * are carried along, and values that were only the other class's defaults (its `_use_default_values`) are not.
+ * are carried along, and values that were only the other class's defaults (its `_use_default_values`) are not. What this
+ * function returned for the class is its own completion: each sampling's scheduler is made from one.
  *
  * @throws EngineError 'argument' when a key has another type than the class's default.
  */
@@ -14,6 +15,7 @@ export function completeConfig<Defaults extends SchedulerConfig>(
   defaults: Defaults,
   given: SchedulerConfig,
 ): Defaults & SchedulerConfig {
+  if (completed.has(given) && given._class_name === className) return given as Defaults & SchedulerConfig
   const unset = Array.isArray(given._use_default_values) ? given._use_default_values : []
   const own = Object.fromEntries(
     Object.entries(given).filter(([key, value]) => value != null && !key.startsWith('_') && !unset.includes(key)),
@@ -26,24 +28,35 @@ export function completeConfig<Defaults extends SchedulerConfig>(
         `${className}: ${key} is ${JSON.stringify(value)} but must be a ${kind(fallback)}.`,
       )
   }
-  return Object.freeze({
+  const complete = Object.freeze({
     ...defaults,
     ...own,
     _class_name: className,
     _use_default_values: Object.keys(defaults).filter((key) => !Object.hasOwn(own, key)),
   })
+  completed.add(complete)
+  return complete
 }
+
+const completed = new WeakSet<SchedulerConfig>()
 
 /** What a class reads of its config: the keys that it knows, so that a key carried along for another class has no effect. */
 export type Settings<Defaults> = Defaults & { readonly _class_name: string }
 
+/** @param config Complete: one object of settings stands for it. */
 export function settingsOf<Defaults extends SchedulerConfig>(
   config: Defaults & SchedulerConfig,
   defaults: Defaults,
 ): Settings<Defaults> {
+  const kept = settingsByConfig.get(config)
+  if (kept) return kept as Settings<Defaults>
   const known = Object.keys(defaults).map((key) => [key, config[key]])
-  return { ...Object.fromEntries(known), _class_name: config._class_name }
+  const settings = Object.freeze({ ...Object.fromEntries(known), _class_name: config._class_name })
+  settingsByConfig.set(config, settings)
+  return settings
 }
+
+const settingsByConfig = new WeakMap<SchedulerConfig, Settings<SchedulerConfig>>()
 
 function kind(value: unknown): string {
   return Array.isArray(value) ? 'list' : typeof value

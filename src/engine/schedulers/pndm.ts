@@ -120,16 +120,26 @@ export class PNDMScheduler extends AlphaScheduler<typeof DEFAULTS> implements Sc
     const epsilon = predictEpsilon(this.#predictionType, output, sample, alpha, sigma)
     const denominator =
       alphaProd * Math.sqrt(1 - alphaProdPrev) + Math.sqrt(alphaProd * (1 - alphaProd) * alphaProdPrev)
-    return {
-      prevSample: weightedSum(
-        [Math.sqrt(alphaProdPrev / alphaProd), sample],
-        [(alphaProd - alphaProdPrev) / denominator, epsilon],
-      ),
-      // Not part of the method: worked out for those who look.
-      get predOriginalSample() {
-        return predictOriginal('epsilon', epsilon, sample, alpha, sigma)
-      },
-    }
+    const prevSample = weightedSum(
+      [Math.sqrt(alphaProdPrev / alphaProd), sample],
+      [(alphaProd - alphaProdPrev) / denominator, epsilon],
+    )
+    return new TransferOutput(prevSample, () => predictOriginal('epsilon', epsilon, sample, alpha, sigma))
+  }
+}
+
+/** The predicted image is not part of the method: worked out for those who look. */
+class TransferOutput implements StepOutput {
+  readonly prevSample: Tensor
+  readonly #predict: () => Tensor
+
+  constructor(prevSample: Tensor, predict: () => Tensor) {
+    this.prevSample = prevSample
+    this.#predict = predict
+  }
+
+  get predOriginalSample(): Tensor {
+    return this.#predict()
   }
 }
 

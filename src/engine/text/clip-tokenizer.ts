@@ -110,7 +110,7 @@ export class CLIPTokenizer {
   /** The reference lowercases letter by letter: a Greek capital sigma never becomes a final one, as JavaScript makes it. */
   #normalized(text: string): string {
     if (!this.#vocabulary.lowercases) return text
-    return Array.from(text.normalize('NFC'), (letter) => letter.toLowerCase()).join('')
+    return text.normalize('NFC').replaceAll('Σ', 'σ').toLowerCase()
   }
 
   #special(token: unknown, id: unknown, usual?: string): number {

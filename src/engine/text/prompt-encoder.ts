@@ -40,7 +40,7 @@ export class PromptEncoder {
 
   /** The same text with the same options is encoded once. */
   encode(prompt: string, { clipSkip = 0, promptWeighting = false }: PromptOptions = {}): Promise<PromptEmbeds> {
-    const key = JSON.stringify([prompt, clipSkip, promptWeighting])
+    const key = `${clipSkip} ${promptWeighting} ${prompt}`
     const embeds = this.#kept.get(key) ?? this.#encode(prompt, this.#layersFromEnd + clipSkip, promptWeighting)
     this.#kept.delete(key)
     this.#kept.set(key, embeds)
