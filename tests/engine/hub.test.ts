@@ -103,6 +103,11 @@ describe('fromPretrained on a hub', () => {
     expect(Number(/^bytes=(\d+)-3247878$/.exec(resumed!)?.[1])).toBeGreaterThan(0)
   })
 
+  it('several at once fetch into one cache', async () => {
+    await Promise.all([open(), open(), open()])
+    expect(readdirSync(join(repository(), 'blobs')).filter((name) => name.endsWith('.incomplete'))).toEqual([])
+  })
+
   it('keeps no file whose checksum is wrong', async () => {
     hub.damage('vae_decoder/model.onnx')
     await expect(open()).rejects.toThrow(/vae_decoder\/model\.onnx of seedling\/tiny-sd1 arrived damaged/)

@@ -1,8 +1,8 @@
 /** One file of a hub repository into Hugging Face's cache: fetched, taken up where it broke off, checked, linked into its snapshot. */
 
 import { createHash } from 'node:crypto'
-import { createReadStream, createWriteStream, existsSync } from 'node:fs'
-import { copyFile, mkdir, rename, rm, stat, symlink } from 'node:fs/promises'
+import { constants, createReadStream, existsSync } from 'node:fs'
+import { copyFile, mkdir, open, rename, rm, stat, symlink } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
@@ -34,6 +34,9 @@ export interface Repository {
 const ATTEMPTS = 3
 const PAUSE_MS = 500
 
+/** Several workers may fetch a file into one cache at once: each writes the same bytes at the same places, and one renames it. */
+const WITHOUT_TRUNCATING = constants.O_WRONLY | constants.O_CREAT
+
 /** @throws EngineError 'model' when the file keeps arriving damaged. */
 export async function cacheFile(
   repository: Repository,
@@ -60,13 +63,15 @@ async function fetchBlob(
   onBytes: (loaded: number) => void,
 ): Promise<void> {
   const incomplete = `${blob}.incomplete`
-  for (let attempt = 1; ; ) {
+  for (let attempt = 1; !existsSync(blob); ) {
     const before = await sizeOf(incomplete)
     try {
       if (before < file.size || file.size === 0) await fetchRest(repository, file, incomplete, before, onBytes)
-      if (await isWhole(incomplete, file)) break
-      await rm(incomplete, { force: true })
-      throw new EngineError('model', `${file.path} of ${repository.name} arrived damaged; try again later.`)
+      if (await isWhole(incomplete, file)) await rename(incomplete, blob)
+      else if (!existsSync(blob)) {
+        await rm(incomplete, { force: true })
+        throw new EngineError('model', `${file.path} of ${repository.name} arrived damaged; try again later.`)
+      }
     } catch (error) {
       const refused = error instanceof HubApiError && error.statusCode < 500
       const moved = (await sizeOf(incomplete)) > before
@@ -74,7 +79,6 @@ async function fetchBlob(
       if (!moved) await setTimeout(PAUSE_MS)
     }
   }
-  await rename(incomplete, blob)
 }
 
 async function fetchRest(
@@ -96,7 +100,7 @@ async function fetchRest(
         yield chunk
       }
     },
-    createWriteStream(incomplete, { flags: from > 0 ? 'a' : 'w' }),
+    (await open(incomplete, WITHOUT_TRUNCATING)).createWriteStream({ start: from }),
   )
 }
 
@@ -124,8 +128,11 @@ async function isWhole(path: string, { size, sha256 }: RemoteFile): Promise<bool
   return hash.digest('hex') === sha256
 }
 
-async function sizeOf(path: string): Promise<number> {
-  return existsSync(path) ? (await stat(path)).size : 0
+function sizeOf(path: string): Promise<number> {
+  return stat(path).then(
+    ({ size }) => size,
+    () => 0,
+  )
 }
 
 /** Windows lets few people make symbolic links; a copy does there. */
