@@ -2,7 +2,7 @@
 
 import { EngineError } from '../errors.ts'
 import type { ImageInput } from '../images/image-processor.ts'
-import type { Generators } from '../random/generator.ts'
+import { Generator, type Generators } from '../random/generator.ts'
 import type { Tensor } from '../tensor.ts'
 import type { PromptOptions } from '../text/prompt-encoder.ts'
 
@@ -60,17 +60,30 @@ export function checkArguments(args: GenerateArguments): void {
     throw wrong('negativePrompt', 'a text or a list of texts', negativePrompt)
   checkCount('numInferenceSteps', args.numInferenceSteps)
   checkCount('numImagesPerPrompt', args.numImagesPerPrompt)
-  checkCount('clipSkip', args.clipSkip || undefined)
+  checkCount('clipSkip', args.clipSkip === 0 ? undefined : args.clipSkip)
   checkSide('height', args.height)
   checkSide('width', args.width)
   if (guidanceScale !== undefined && !Number.isFinite(guidanceScale))
     throw wrong('guidanceScale', 'a finite number', guidanceScale)
-  if (strength !== undefined && !(strength >= 0 && strength <= 1)) throw wrong('strength', 'in 0..1', strength)
-  if (eta !== undefined && !(eta >= 0 && eta <= 1)) throw wrong('eta', 'in 0..1', eta)
+  checkShare('strength', strength)
+  checkShare('eta', eta)
   if (outputType !== undefined && !['png', 'np', 'latent'].includes(outputType))
     throw wrong('outputType', "'png', 'np' or 'latent'", outputType)
-  if (args.latents && args.latents.data.length !== args.latents.dims.reduce((product, dim) => product * dim, 1))
-    throw wrong('latents', 'data of as many numbers as its dims say', args.latents.dims)
+  if (args.latents) checkTensor('latents', args.latents)
+  const generators = args.generator === undefined ? [] : [args.generator].flat()
+  if (!generators.every((generator) => generator instanceof Generator))
+    throw wrong('generator', 'a Generator or a list of them', args.generator)
+}
+
+/** @throws EngineError 'argument' unless it is a tensor, and one of these dims where they are given. */
+export function checkTensor(name: string, tensor: Tensor, wanted?: readonly number[]): void {
+  const { data, dims } = tensor
+  if (!(data instanceof Float32Array && Array.isArray(dims)))
+    throw wrong(name, '{ data: a Float32Array, dims: its shape }', tensor)
+  if (data.length !== dims.reduce((product, dim) => product * dim, 1))
+    throw wrong(name, 'data of as many numbers as its dims say', dims)
+  if (wanted && dims.join() !== wanted.join())
+    throw wrong(name, `of the shape [${wanted.join(', ')}]`, `[${dims.join(', ')}]`)
 }
 
 /** The prompts as a list, and for each its negative one; nothing where none was given. */
@@ -89,17 +102,22 @@ export function promptLists({ prompt, negativePrompt }: GenerateArguments, sprea
 }
 
 export function wrong(name: string, shouldBe: string, value: unknown): EngineError {
-  const shown = typeof value === 'string' ? value : (JSON.stringify(value) ?? String(value))
+  const shown = typeof value === 'object' ? JSON.stringify(value) : String(value)
   return new EngineError('argument', `\`${name}\` has to be ${shouldBe} but is ${shown.slice(0, 80)}.`)
 }
 
 function isTexts(value: unknown): value is readonly string[] {
-  return Array.isArray(value) && value.length > 0 && value.every((text) => typeof text === 'string')
+  return Array.isArray(value) && value.length > 0 && Array.from(value).every((text) => typeof text === 'string')
 }
 
 function checkCount(name: string, value: number | undefined): void {
   if (value !== undefined && !(Number.isInteger(value) && value >= 1))
     throw wrong(name, 'a whole number, at least 1', value)
+}
+
+function checkShare(name: string, value: number | undefined): void {
+  if (value !== undefined && !(typeof value === 'number' && value >= 0 && value <= 1))
+    throw wrong(name, 'in 0..1', value)
 }
 
 function checkSide(name: string, value: number | undefined): void {

@@ -3,7 +3,7 @@
 import { EngineError } from '../errors.ts'
 import { bestDevice, type Device, requireDevice, unavailable } from '../models/device.ts'
 import type { Scheduler } from '../schedulers/scheduler.ts'
-import { checkArguments, type GenerateArguments, type OutputType, wrong } from './arguments.ts'
+import { checkArguments, checkTensor, type GenerateArguments, type OutputType, wrong } from './arguments.ts'
 import { type Components, modelsOf } from './components.ts'
 import { conditioningOf } from './conditioning.ts'
 import { mendsScheduler, type Task } from './family.ts'
@@ -197,7 +197,11 @@ export class StableDiffusionPipeline {
       outputType: args.outputType ?? 'png',
       onStepEnd:
         callbackOnStepEnd &&
-        (async (step, timestep, latents) => (await callbackOnStepEnd(this, step, timestep, { latents }))?.latents),
+        (async (step, timestep, latents) => {
+          const given = (await callbackOnStepEnd(this, step, timestep, { latents }))?.latents
+          if (given) checkTensor("callbackOnStepEnd's latents", given, latents.dims)
+          return given
+        }),
       signal: args.signal,
     })
   }

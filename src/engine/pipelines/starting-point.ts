@@ -6,7 +6,7 @@ import type { Bitmap } from '../images/resample.ts'
 import { Generator } from '../random/generator.ts'
 import type { Scheduler } from '../schedulers/scheduler.ts'
 import type { Tensor } from '../tensor.ts'
-import { type GenerateArguments, wrong } from './arguments.ts'
+import { checkTensor, type GenerateArguments, wrong } from './arguments.ts'
 import type { Components } from './components.ts'
 import type { Defaults, Task } from './family.ts'
 import { type Inpainting, imageLatents, inpaintLatents, noiseLatents } from './initial-latents.ts'
@@ -47,6 +47,9 @@ export async function startingPoint(
   const start = await START[task](request)
   return { scheduler, timesteps, ...start }
 }
+
+/** In one array of pixels: what a tensor's size must fit into for many of ONNX Runtime's operators. */
+const MOST_NUMBERS = 2 ** 31 - 1
 
 type Start = Pick<StartingPoint, 'latents' | 'inpainting'>
 
@@ -90,7 +93,7 @@ async function fromNoise({ components, scheduler, args, batch }: Request): Promi
   const bothOrNone = family === 'stable-diffusion' && (args.height === undefined || args.width === undefined)
   const { height, width } = sizeOf(components.modelInfo, bothOrNone ? {} : args)
   const dims = latentDims(components.modelInfo, batch, height, width)
-  checkLatents(args.latents, dims)
+  if (args.latents) checkTensor('latents', args.latents, dims)
   return { latents: noiseLatents(dims, scheduler, args.generator, args.latents), inpainting: undefined }
 }
 
@@ -99,8 +102,9 @@ async function fromImage({ components, scheduler, timesteps, args, batch }: Requ
   const { vae, modelInfo } = components
   const images = await loadImages(args.image!, 'image')
   const { height, width } = imageSize(images[0]!, args, modelInfo.vaeScaleFactor)
+  const dims = latentDims(modelInfo, batch, height, width)
   if (args.latents) {
-    checkLatents(args.latents, latentDims(modelInfo, batch, height, width))
+    checkTensor('latents', args.latents, dims)
     return { latents: args.latents, inpainting: undefined }
   }
   const pixels = preprocessImages(images, height, width)
@@ -123,7 +127,8 @@ async function fromMaskedImage({ components, scheduler, timesteps, args, strengt
       `This model's UNet takes ${unet.inChannels} channels and cannot inpaint; use another.`,
     )
   const { height, width } = sizeOf(modelInfo, args)
-  checkLatents(args.latents, latentDims(modelInfo, batch, height, width))
+  const dims = latentDims(modelInfo, batch, height, width)
+  if (args.latents) checkTensor('latents', args.latents, dims)
   return inpaintLatents(vae, scheduler, {
     images: preprocessImages(images, height, width),
     masks: preprocessMasks(masks, height, width),
@@ -168,12 +173,12 @@ function imageSize(image: Bitmap, args: GenerateArguments, scale: number): { hei
 }
 
 function latentDims({ latentChannels, vaeScaleFactor }: ModelInfo, batch: number, height: number, width: number) {
+  if (batch * 3 * height * width > MOST_NUMBERS)
+    throw new EngineError(
+      'argument',
+      `${batch} images of ${width}×${height} are more than memory can hold; ask for fewer or smaller ones.`,
+    )
   return [batch, latentChannels, height / vaeScaleFactor, width / vaeScaleFactor]
-}
-
-function checkLatents(latents: Tensor | undefined, dims: readonly number[]): void {
-  if (latents && latents.dims.join() !== dims.join())
-    throw wrong('latents', `of the shape [${dims.join(', ')}]`, `[${latents.dims.join(', ')}]`)
 }
 
 /** One for all draws: the image's latents and the noise must come from one stream. */
