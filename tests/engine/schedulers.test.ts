@@ -154,8 +154,22 @@ describe('fromConfig', () => {
     expect(PNDMScheduler.fromConfig(ancestral.config).config).toMatchObject({ skip_prk_steps: true })
   })
 
-  it('takes null for absent, and translates the names of related solvers', () => {
-    expect(DDIMScheduler.fromConfig({ trained_betas: null, clip_sample: null }).config.clip_sample).toBe(true)
+  it('keeps every key of the JSON and of the class', () => {
+    const given = { _diffusers_version: '0.6.0', clip_sample: null, variance_type: null, made_up: null }
+    const { config } = TCDScheduler.fromConfig(given)
+    expect(config).toMatchObject({ ...given, thresholding: false, timestep_scaling: 10 })
+    expect(config._use_default_values).not.toContain('clip_sample')
+    expect(UniPCMultistepScheduler.fromConfig(config).config).toMatchObject({ ...given, solver_p: null, flow_shift: 1 })
+  })
+
+  it('takes null for off where a key is a switch, and else for the default', () => {
+    const ddpm = DDPMScheduler.fromConfig({ trained_betas: null, clip_sample: null, variance_type: null })
+    ddpm.setTimesteps(1)
+    const sample: Tensor = { data: new Float32Array(16).fill(9), dims: [1, 1, 4, 4] }
+    expect(ddpm.step(sample, 0, sample).prevSample.data[0]).toBeGreaterThan(8)
+  })
+
+  it('translates the names of related solvers', () => {
     const deis = DEISMultistepScheduler.fromConfig({ algorithm_type: 'dpmsolver++', solver_type: 'heun' })
     expect(deis.config).toMatchObject({ algorithm_type: 'deis', solver_type: 'logrho' })
     const dpm = DPMSolverMultistepScheduler.fromConfig({ algorithm_type: 'deis', solver_type: 'bh2' })
@@ -238,6 +252,13 @@ describe('what a scheduler refuses', () => {
     expect(() => ddim.step(sample, ddim.timesteps[0]!, sample)).toThrow(/1000/)
   })
 
+  it('a step past the end of the schedule', () => {
+    const euler = new EulerDiscreteScheduler()
+    euler.setTimesteps(1)
+    euler.step(sample, 0, sample)
+    expect(() => euler.step(sample, 0, sample)).toThrow(/at its end/)
+  })
+
   it('a model output of another size', () => {
     const ddim = new DDIMScheduler()
     ddim.setTimesteps(4)
@@ -253,6 +274,19 @@ describe('what a scheduler refuses', () => {
 })
 
 describe('a step', () => {
+  it.each([4, 10, 25, 30, 50])('of DDIM with η = 1 from zero terminal SNR is finite, in %i steps', (steps) => {
+    const ddim = new DDIMScheduler({
+      beta_schedule: 'scaled_linear',
+      rescale_betas_zero_snr: true,
+      prediction_type: 'v_prediction',
+      timestep_spacing: 'trailing',
+    })
+    ddim.setTimesteps(steps)
+    const sample = new Generator(3).randn([1, 1, 4, 4])
+    const { prevSample } = ddim.step(sample, ddim.timesteps[0]!, sample, { eta: 1 })
+    expect(prevSample.data.every(Number.isFinite)).toBe(true)
+  })
+
   it.each(SCHEDULERS.map((scheduler) => [scheduler.name, scheduler] as const))(
     'of %s predicts the image, for previews, and leaves its inputs alone',
     (_name, schedulerClass) => {

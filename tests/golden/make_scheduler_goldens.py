@@ -54,6 +54,15 @@ CUSTOM = {"DDPMScheduler", "EulerDiscreteScheduler", "HeunDiscreteScheduler", "D
 STEPS = [1, 2, 3, 4, 5, 7, 9, 16, 20]
 
 
+# What the draws above leave out.
+MORE = [
+    {"cls": "EulerDiscreteScheduler", "config": {**BETAS[0], "interpolation_type": "log_linear"}, "steps": 4, "begin": 0},
+    {"cls": "EulerDiscreteScheduler", "config": {**BETAS[0], "interpolation_type": "log_linear", "use_karras_sigmas": True}, "steps": 5, "begin": 2},
+    {"cls": "DPMSolverMultistepScheduler", "config": {**BETAS[0], "lambda_min_clipped": -1.5, "timestep_spacing": "trailing", "use_karras_sigmas": True}, "steps": 8, "begin": 0},
+    {"cls": "DDPMScheduler", "config": {"beta_schedule": "scaled_linear"}, "steps": 58, "begin": 0},
+]
+
+
 def model(x, t):
     return (0.3 + 0.6 * float(t) / 1000) * torch.tanh(0.7 * x + 0.1)
 
@@ -143,6 +152,7 @@ def main():
                 continue
             if done and agree(done, run(case, nudge=1 + 2e-7)):
                 cases.append(done)
+    cases += [run(case) for case in MORE]
     print("[" + ",\n".join(json.dumps(case, separators=(",", ":")) for case in cases) + "]")
 
 

@@ -73,7 +73,8 @@ function visitedTimesteps(
   }
   scheduler.setTimesteps(steps)
   if (task === 'text-to-image') {
-    if (family === 'stable-diffusion-xl') scheduler.setBeginIndex(0)
+    // By index also where diffusers searches for the first timestep: should two be equal, it finds the second, and one is left.
+    scheduler.setBeginIndex(0)
     return scheduler.timesteps
   }
   const run = Math.min(Math.trunc(steps * strength), steps)

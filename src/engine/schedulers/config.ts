@@ -18,11 +18,11 @@ export function completeConfig<Defaults extends SchedulerConfig>(
   if (completed.has(given) && given._class_name === className) return given as Defaults & SchedulerConfig
   const unset = Array.isArray(given._use_default_values) ? given._use_default_values : []
   const own = Object.fromEntries(
-    Object.entries(given).filter(([key, value]) => value != null && !key.startsWith('_') && !unset.includes(key)),
+    Object.entries(given).filter(([key, value]) => value !== undefined && !unset.includes(key)),
   )
   for (const [key, value] of Object.entries(own)) {
     const fallback = defaults[key]
-    if (fallback != null && kind(value) !== kind(fallback))
+    if (value !== null && fallback != null && kind(value) !== kind(fallback))
       throw new EngineError(
         'argument',
         `${className}: ${key} is ${JSON.stringify(value)} but must be a ${kind(fallback)}.`,
@@ -40,7 +40,10 @@ export function completeConfig<Defaults extends SchedulerConfig>(
 
 const completed = new WeakSet<SchedulerConfig>()
 
-/** What a class reads of its config: the keys that it knows, so that a key carried along for another class has no effect. */
+/**
+ * What a class reads of its config: the keys that it knows, so that a key carried along for another class has no effect. A
+ * null is a switch that is off, as in Python, and elsewhere the default: classes save null for what others have a value for.
+ */
 export type Settings<Defaults> = Defaults & { readonly _class_name: string }
 
 /** @param config Complete: one object of settings stands for it. */
@@ -50,7 +53,10 @@ export function settingsOf<Defaults extends SchedulerConfig>(
 ): Settings<Defaults> {
   const kept = settingsByConfig.get(config)
   if (kept) return kept as Settings<Defaults>
-  const known = Object.keys(defaults).map((key) => [key, config[key]])
+  const known = Object.entries(defaults).map(([key, fallback]) => [
+    key,
+    config[key] ?? (typeof fallback === 'boolean' ? false : fallback),
+  ])
   const settings = Object.freeze({ ...Object.fromEntries(known), _class_name: config._class_name })
   settingsByConfig.set(config, settings)
   return settings

@@ -59,9 +59,11 @@ export class DDIMScheduler extends AlphaScheduler<typeof DEFAULTS> implements Sc
     const x0 = constrain(predicted, this.settings)
     const epsilon = predictEpsilon(this.#predictionType, modelOutput, sample, alpha, sigma)
 
-    const variance = ((1 - alphaProdPrev) / (1 - alphaProd)) * (1 - alphaProd / alphaProdPrev)
+    // Rounded as torch rounds it: one minus a quotient close to one.
+    const variance = ((1 - alphaProdPrev) / (1 - alphaProd)) * (1 - Math.fround(alphaProd / alphaProdPrev))
     const stdDev = eta * Math.sqrt(variance)
-    const direction = Math.sqrt(1 - alphaProdPrev - stdDev * stdDev)
+    // Nothing is left for η = 1 from zero terminal SNR, where rounding may take it below zero.
+    const direction = Math.sqrt(Math.max(1 - alphaProdPrev - stdDev * stdDev, 0))
     const mean = weightedSum([Math.sqrt(alphaProdPrev), x0], [direction, epsilon])
     const prevSample = eta > 0 ? weightedSum([1, mean], [stdDev, randnTensor(sample.dims, generator)]) : mean
     return { prevSample, predOriginalSample: x0 }

@@ -48,8 +48,9 @@ export class DDPMScheduler extends AlphaScheduler<typeof DEFAULTS> implements Sc
     const previous = this.timesteps[this.timesteps.indexOf(timestep) + 1] ?? -1
     const alphaProd = this.alphaCumprodAt(timestep)
     const alphaProdPrev = this.alphaCumprodAt(previous)
-    const alpha = alphaProd / alphaProdPrev
-    const beta = 1 - alpha
+    // Rounded as torch rounds it: β is the little that is left of 1.
+    const alpha = Math.fround(alphaProd / alphaProdPrev)
+    const beta = Math.fround(1 - alpha)
 
     const predicted = predictOriginal(
       this.#predictionType,

@@ -4,7 +4,7 @@ import type { Tensor } from '../tensor.ts'
 import { BETA_DEFAULTS } from './betas.ts'
 import { requireOneOf } from './config.ts'
 import { LAMBDA_DEFAULTS, LambdaScheduler } from './lambda-scheduler.ts'
-import { constrain, PREDICTION_TYPES, predictOriginal, THRESHOLD_DEFAULTS } from './prediction.ts'
+import { constrain, PREDICTION_TYPES, predictEpsilon, predictOriginal, THRESHOLD_DEFAULTS } from './prediction.ts'
 import type { Scheduler, SchedulerConfig, StepOutput } from './scheduler.ts'
 import { SIGMA_DEFAULTS } from './sigmas.ts'
 import { multistepTimesteps, requireSteps, TIMESTEP_SPACINGS } from './timesteps.ts'
@@ -42,7 +42,7 @@ export class DEISMultistepScheduler extends LambdaScheduler<typeof DEFAULTS> imp
   setTimesteps(numInferenceSteps: number): void {
     requireSteps(numInferenceSteps, this.settings.num_train_timesteps)
     const spaced = multistepTimesteps(this.#spacing, numInferenceSteps, this.settings)
-    const { timesteps, sigmas, spread } = this.schedule(spaced)
+    const { timesteps, sigmas, spread } = this.schedule(numInferenceSteps, spaced)
     this.begin(timesteps, [...sigmas, spread ? sigmas.at(-1)! : this.trainingSigmas[0]!])
   }
 
@@ -52,7 +52,7 @@ export class DEISMultistepScheduler extends LambdaScheduler<typeof DEFAULTS> imp
     const to = this.noiseLevel(i + 1)
     const predicted = predictOriginal(this.#predictionType, modelOutput, sample, from.alpha, from.sigma)
     const x0 = constrain(predicted, this.settings)
-    this.remember(weightedSum([1 / from.sigma, sample], [-from.alpha / from.sigma, x0]))
+    this.remember(predictEpsilon('sample', x0, sample, from.alpha, from.sigma))
 
     const order = this.#orderAt(i)
     const nodes = Array.from({ length: order }, (_, k) => Math.log(this.sigmas[i - k]!))

@@ -25,6 +25,7 @@ const DEFAULTS = {
   use_lu_lambdas: false,
   final_sigmas_type: 'zero',
   lambda_min_clipped: Number.NEGATIVE_INFINITY,
+  variance_type: null as string | null,
   timestep_spacing: 'linspace',
   steps_offset: 0,
   rescale_betas_zero_snr: false,
@@ -56,7 +57,12 @@ export class DPMSolverMultistepScheduler extends LambdaScheduler<typeof DEFAULTS
     else requireSteps(numInferenceSteps, num_train_timesteps)
     const usable = this.usableTimesteps(lambda_min_clipped)
     const spaced = custom ? [] : multistepTimesteps(this.#spacing, numInferenceSteps, this.settings, usable)
-    const { timesteps, sigmas } = this.schedule(spaced, custom, beta_schedule !== 'squaredcos_cap_v2')
+    const { timesteps, sigmas } = this.schedule(
+      numInferenceSteps,
+      spaced,
+      custom,
+      beta_schedule !== 'squaredcos_cap_v2',
+    )
     this.begin(timesteps, [...sigmas, this.#finalSigma === 'zero' ? 0 : this.trainingSigmas[0]!])
   }
 

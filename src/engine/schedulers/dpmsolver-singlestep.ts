@@ -22,6 +22,7 @@ const DEFAULTS = {
   ...SIGMA_DEFAULTS,
   final_sigmas_type: 'zero',
   lambda_min_clipped: Number.NEGATIVE_INFINITY,
+  variance_type: null as string | null,
 }
 
 const ALGORITHMS = ['dpmsolver++', 'sde-dpmsolver++', 'dpmsolver'] as const
@@ -50,7 +51,7 @@ export class DPMSolverSinglestepScheduler extends LambdaScheduler<typeof DEFAULT
     const spaced = custom
       ? []
       : multistepTimesteps('linspace', numInferenceSteps, { num_train_timesteps, steps_offset: 0 }, usable)
-    const { timesteps, sigmas } = this.schedule(spaced, custom)
+    const { timesteps, sigmas } = this.schedule(numInferenceSteps, spaced, custom)
     this.begin(timesteps, [...sigmas, this.#finalSigma === 'zero' ? 0 : this.trainingSigmas[0]!])
     this.#orders = this.#orderList(timesteps.length)
     this.#start = undefined

@@ -6,7 +6,7 @@ import { requireOneOf } from './config.ts'
 import { derivative, PREDICTION_TYPES, predictDenoised } from './prediction.ts'
 import type { Scheduler, SchedulerConfig, SetTimestepsOptions, StepOutput } from './scheduler.ts'
 import { SigmaScheduler } from './sigma-scheduler.ts'
-import { FINAL_SIGMAS_TYPES, SIGMA_DEFAULTS, sigmaRule } from './sigmas.ts'
+import { exponentialSigmas, FINAL_SIGMAS_TYPES, SIGMA_DEFAULTS, sigmaRule } from './sigmas.ts'
 import { weightedSum } from './weighted-sum.ts'
 
 const DEFAULTS = {
@@ -28,11 +28,11 @@ export class EulerDiscreteScheduler extends SigmaScheduler<typeof DEFAULTS> impl
   readonly #predictionType = requireOneOf(this.settings, 'prediction_type', PREDICTION_TYPES)
   readonly #timestepType = requireOneOf(this.settings, 'timestep_type', ['discrete', 'continuous'])
   readonly #finalSigma = requireOneOf(this.settings, 'final_sigmas_type', FINAL_SIGMAS_TYPES)
+  readonly #interpolation = requireOneOf(this.settings, 'interpolation_type', ['linear', 'log_linear'])
   readonly #rule = sigmaRule(this.settings)
 
   constructor(config: SchedulerConfig = {}) {
     super('EulerDiscreteScheduler', DEFAULTS, config)
-    requireOneOf(this.settings, 'interpolation_type', ['linear'])
   }
 
   static fromConfig(config: SchedulerConfig): EulerDiscreteScheduler {
@@ -40,11 +40,18 @@ export class EulerDiscreteScheduler extends SigmaScheduler<typeof DEFAULTS> impl
   }
 
   setTimesteps(numInferenceSteps: number, options: SetTimestepsOptions = {}): void {
-    const { timesteps, sigmas } = this.schedule(numInferenceSteps, this.#rule, options.timesteps)
+    const { timesteps, sigmas } = this.schedule(numInferenceSteps, this.#rule, options.timesteps, this.#interpolate())
     const finalSigma = this.#finalSigma === 'zero' ? 0 : this.trainingSigmas[0]!
     // EDM-style models are conditioned on the noise level itself.
     const continuous = this.#timestepType === 'continuous' && this.#predictionType === 'v_prediction'
     this.begin(continuous ? sigmas.map((sigma) => 0.25 * Math.log(sigma)) : timesteps, [...sigmas, finalSigma])
+  }
+
+  /** `log_linear`: even steps in log σ, one more than there are timesteps, as in diffusers. */
+  #interpolate(): ((timesteps: readonly number[]) => number[]) | undefined {
+    if (this.#interpolation === 'linear') return undefined
+    const [first, last] = [this.trainingSigmas.at(-1)!, this.trainingSigmas[0]!]
+    return ({ length }) => exponentialSigmas(first, last, length + 1)
   }
 
   step(modelOutput: Tensor, timestep: number, sample: Tensor): StepOutput {

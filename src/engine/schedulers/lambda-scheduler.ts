@@ -27,6 +27,9 @@ export const LAMBDA_DEFAULTS = {
   solver_order: 2,
   prediction_type: 'epsilon',
   use_flow_sigmas: false,
+  flow_shift: 1,
+  use_dynamic_shifting: false,
+  time_shift_type: 'exponential',
 }
 
 type LambdaDefaults = SchedulerConfig &
@@ -92,8 +95,10 @@ export abstract class LambdaScheduler<Defaults extends LambdaDefaults> {
 
   protected noiseLevel(stepIndex: number): NoiseLevel {
     const sigma = this.sigmas[stepIndex]!
-    const alpha = 1 / Math.sqrt(sigma * sigma + 1)
-    return { alpha, sigma: sigma * alpha, lambda: -Math.log(sigma) }
+    const { fround, log, sqrt } = Math
+    const alpha = fround(1 / fround(sqrt(fround(fround(sigma * sigma) + 1))))
+    const noise = fround(sigma * alpha)
+    return { alpha, sigma: noise, lambda: fround(fround(log(alpha)) - fround(log(noise))) }
   }
 
   /** A new sampling begins. */
@@ -113,6 +118,7 @@ export abstract class LambdaScheduler<Defaults extends LambdaDefaults> {
    * that rule's noise levels with their timesteps. Without the final noise level.
    */
   protected schedule(
+    numInferenceSteps: number,
     spaced: readonly number[],
     custom?: readonly number[],
     mayRound = true,
@@ -125,7 +131,7 @@ export abstract class LambdaScheduler<Defaults extends LambdaDefaults> {
         `${this.settings._class_name}: custom timesteps cannot follow a rule for sigmas.`,
       )
     const max = this.trainingSigmas.at(-1)!
-    const sigmas = spreadSigmas(this.#rule, this.config, max, this.trainingSigmas[0]!, timesteps.length)
+    const sigmas = spreadSigmas(this.#rule, this.config, max, this.trainingSigmas[0]!, numInferenceSteps)
     // diffusers rounds the timesteps of these rules and cuts the others'.
     const rounds = this.settings.use_karras_sigmas || this.settings.use_lu_lambdas
     const whole = rounds && mayRound ? roundHalfToEven : Math.trunc
@@ -134,6 +140,7 @@ export abstract class LambdaScheduler<Defaults extends LambdaDefaults> {
 
   /** The training timesteps whose λ is at least `lambda_min_clipped`, counted from 0: some models are unstable past them. */
   protected usableTimesteps(lambdaMin: number): number {
-    return this.trainingSigmas.filter((sigma) => -Math.log(sigma) >= lambdaMin).length
+    const clipped = this.trainingSigmas.filter((sigma) => -Math.log(sigma) < lambdaMin).length
+    return this.settings.num_train_timesteps - clipped
   }
 }

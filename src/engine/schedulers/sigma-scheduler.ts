@@ -75,11 +75,16 @@ export abstract class SigmaScheduler<Defaults extends SigmaDefaults> {
     )
   }
 
-  /** Timesteps, and their noise levels without the final one: those of the spacing, or as the rule spreads them. */
+  /**
+   * Timesteps, and their noise levels without the final one: those of the spacing, or as the rule spreads them.
+   *
+   * @param interpolate From timesteps to noise levels: linear between two training timesteps unless told otherwise.
+   */
   protected schedule(
     numInferenceSteps: number,
     rule?: SigmaRule,
     custom?: readonly number[],
+    interpolate = (timesteps: readonly number[]) => timesteps.map((t) => sigmaAt(t, this.trainingSigmas)),
   ): { timesteps: number[]; sigmas: number[] } {
     if (custom && rule)
       throw new EngineError(
@@ -88,9 +93,9 @@ export abstract class SigmaScheduler<Defaults extends SigmaDefaults> {
       )
     if (!custom) requireSteps(numInferenceSteps, this.settings.num_train_timesteps)
     const timesteps = custom ?? spacedTimesteps(this.#spacing, numInferenceSteps, this.settings)
-    const sigmas = timesteps.map((t) => sigmaAt(t, this.trainingSigmas))
+    const sigmas = interpolate(timesteps)
     if (!rule) return { timesteps: [...timesteps], sigmas }
-    const spread = spreadSigmas(rule, this.config, sigmas[0]!, sigmas.at(-1)!, sigmas.length)
+    const spread = spreadSigmas(rule, this.config, sigmas[0]!, sigmas.at(-1)!, timesteps.length)
     return { timesteps: spread.map((sigma) => timestepOf(sigma, this.trainingSigmas)), sigmas: spread }
   }
 }

@@ -102,7 +102,7 @@ function karrasSigmas(max: number, min: number, count: number): number[] {
 }
 
 /** Even steps in log σ. */
-function exponentialSigmas(max: number, min: number, count: number): number[] {
+export function exponentialSigmas(max: number, min: number, count: number): number[] {
   const step = count === 1 ? 0 : (Math.log(min) - Math.log(max)) / (count - 1)
   return Array.from({ length: count }, (_, i) => Math.exp(Math.log(max) + i * step))
 }

@@ -16,10 +16,15 @@ export class StepIndex {
     this.#begin = beginIndex
   }
 
-  /** The index of the step that is due; the first step of a sampling finds its place by `beginIndex`, else by timestep. */
+  /**
+   * The index of the step that is due; the first step of a sampling finds its place by `beginIndex`, else by timestep.
+   *
+   * @throws EngineError 'argument' for a timestep that is not in the schedule, and past its end.
+   */
   due(timestep: number, timesteps: readonly number[]): number {
     this.#step ??= this.#begin ?? indexForTimestep(timestep, timesteps)
-    return this.#step
+    if (this.#step < timesteps.length) return this.#step
+    throw new EngineError('argument', 'This schedule is at its end: call setTimesteps before another sampling.')
   }
 
   advance(): void {

@@ -7,7 +7,7 @@ import { AlphaScheduler } from './alpha-scheduler.ts'
 import { BETA_DEFAULTS } from './betas.ts'
 import { requireOneOf } from './config.ts'
 import { distilledTimesteps, originTimesteps } from './distilled-timesteps.ts'
-import { PREDICTION_TYPES, predictEpsilon, predictOriginal } from './prediction.ts'
+import { CLIP_DEFAULTS, PREDICTION_TYPES, predictEpsilon, predictOriginal, THRESHOLD_DEFAULTS } from './prediction.ts'
 import type { Scheduler, SchedulerConfig, SetTimestepsOptions, StepOptions, StepOutput } from './scheduler.ts'
 import { StepIndex } from './step-index.ts'
 import { weightedSum } from './weighted-sum.ts'
@@ -18,10 +18,14 @@ const DEFAULTS = {
   beta_end: 0.012,
   beta_schedule: 'scaled_linear',
   original_inference_steps: 50,
+  ...CLIP_DEFAULTS,
+  clip_sample: false,
   set_alpha_to_one: true,
   steps_offset: 0,
   prediction_type: 'epsilon',
+  ...THRESHOLD_DEFAULTS,
   timestep_spacing: 'leading',
+  timestep_scaling: 10,
   rescale_betas_zero_snr: false,
 }
 

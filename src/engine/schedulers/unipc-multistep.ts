@@ -18,6 +18,7 @@ const DEFAULTS = {
   solver_type: 'bh2',
   lower_order_final: true,
   disable_corrector: [] as readonly number[],
+  solver_p: null,
   ...SIGMA_DEFAULTS,
   timestep_spacing: 'linspace',
   steps_offset: 0,
@@ -25,6 +26,7 @@ const DEFAULTS = {
   rescale_betas_zero_snr: false,
   sigma_min: null as number | null,
   sigma_max: null as number | null,
+  shift_terminal: null,
 }
 
 export class UniPCMultistepScheduler extends LambdaScheduler<typeof DEFAULTS> implements Scheduler {
@@ -47,7 +49,7 @@ export class UniPCMultistepScheduler extends LambdaScheduler<typeof DEFAULTS> im
   setTimesteps(numInferenceSteps: number): void {
     requireSteps(numInferenceSteps, this.settings.num_train_timesteps)
     const spaced = multistepTimesteps(this.#spacing, numInferenceSteps, this.settings)
-    const { timesteps, sigmas, spread } = this.schedule(spaced)
+    const { timesteps, sigmas, spread } = this.schedule(numInferenceSteps, spaced)
     const smallest = spread ? sigmas.at(-1)! : this.trainingSigmas[0]!
     this.begin(timesteps, [...sigmas, this.#finalSigma === 'zero' ? 0 : smallest])
     this.#last = undefined
