@@ -116,10 +116,7 @@ export function postprocess({ data, dims }: Tensor): NumpyImages {
 }
 
 function unit(value: number): number {
-  const shifted = value / 2 + 0.5
-  if (shifted < 0) return 0
-  if (shifted > 1) return 1
-  return shifted
+  return Math.min(Math.max(value / 2 + 0.5, 0), 1)
 }
 
 /** The images of an `np` batch as 8-bit pixels. */

@@ -5,10 +5,10 @@ import type { Tensor } from '../tensor.ts'
 import { AlphaScheduler } from './alpha-scheduler.ts'
 import { BETA_DEFAULTS } from './betas.ts'
 import { requireOneOf } from './config.ts'
-import { predictEpsilon, predictOriginal } from './prediction.ts'
+import { predictOriginal } from './prediction.ts'
 import type { Scheduler, SchedulerConfig, StepOutput } from './scheduler.ts'
 import { requireSteps, roundedTimesteps, TIMESTEP_SPACINGS } from './timesteps.ts'
-import { weightedSum } from './weighted-sum.ts'
+import { type Term, weightedSum } from './weighted-sum.ts'
 
 const DEFAULTS = {
   ...BETA_DEFAULTS,
@@ -21,6 +21,9 @@ const DEFAULTS = {
 
 /** The steps that the Runge–Kutta start takes, each four evaluations but the last, to fill the multistep's history. */
 const PRK_STEPS = 4
+
+/** Weights of the last outputs, the newest first, as long as the history is. */
+const ADAMS_BASHFORTH = [[1], [3 / 2, -1 / 2], [23 / 12, -16 / 12, 5 / 12], [55 / 24, -59 / 24, 37 / 24, -9 / 24]]
 
 export class PNDMScheduler extends AlphaScheduler<typeof DEFAULTS> implements Scheduler {
   readonly #predictionType = requireOneOf(this.settings, 'prediction_type', ['epsilon', 'v_prediction'])
@@ -86,45 +89,44 @@ export class PNDMScheduler extends AlphaScheduler<typeof DEFAULTS> implements Sc
       ? weightedSum([1, this.#prkOutput], [weight, modelOutput])
       : weightedSum([weight, modelOutput])
     this.#prkOutput = stage === 3 ? undefined : sum
-    return this.#transfer(this.#start ?? sample, from, to, stage === 3 ? sum : modelOutput)
+    return this.#transfer(this.#start ?? sample, from, to, [[1, stage === 3 ? sum : modelOutput]])
   }
 
   /** Equation 12: Adams–Bashforth, of rising order while the history fills. */
   #plms(modelOutput: Tensor, timestep: number, sample: Tensor): StepOutput {
-    const previous = timestep - this.#stride
     if (this.#counter === 1) {
       const start = this.#start ?? sample
-      const output = weightedSum([1 / 2, modelOutput], [1 / 2, this.#outputs[0]!])
-      return this.#transfer(start, timestep + this.#stride, timestep, output)
+      const outputs: Term[] = [
+        [1 / 2, modelOutput],
+        [1 / 2, this.#outputs[0]!],
+      ]
+      return this.#transfer(start, timestep + this.#stride, timestep, outputs)
     }
     if (this.#counter === 0) this.#start = sample
     this.#outputs = [modelOutput, ...this.#outputs].slice(0, 4)
-    const [e0, e1, e2, e3] = this.#outputs as [Tensor, Tensor?, Tensor?, Tensor?]
-    const output =
-      e1 && e2 && e3
-        ? weightedSum([55 / 24, e0], [-59 / 24, e1], [37 / 24, e2], [-9 / 24, e3])
-        : e1 && e2
-          ? weightedSum([23 / 12, e0], [-16 / 12, e1], [5 / 12, e2])
-          : e1
-            ? weightedSum([3 / 2, e0], [-1 / 2, e1])
-            : e0
-    return this.#transfer(sample, timestep, previous, output)
+    const weights = ADAMS_BASHFORTH[this.#outputs.length - 1]!
+    const outputs = this.#outputs.map((output, i): Term => [weights[i]!, output])
+    return this.#transfer(sample, timestep, timestep - this.#stride, outputs)
   }
 
-  /** Equation 11: from one timestep to another along a noise prediction. */
-  #transfer(sample: Tensor, from: number, to: number, output: Tensor): StepOutput {
+  /** Equation 11: from one timestep to another along a noise prediction, the weighted sum of the outputs. */
+  #transfer(sample: Tensor, from: number, to: number, outputs: readonly Term[]): StepOutput {
     const alphaProd = this.alphaCumprodAt(from)
     const alphaProdPrev = this.alphaCumprodAt(to)
     const alpha = Math.sqrt(alphaProd)
     const sigma = Math.sqrt(1 - alphaProd)
-    const epsilon = predictEpsilon(this.#predictionType, output, sample, alpha, sigma)
-    const denominator =
-      alphaProd * Math.sqrt(1 - alphaProdPrev) + Math.sqrt(alphaProd * (1 - alphaProd) * alphaProdPrev)
+    const sampleWeight = Math.sqrt(alphaProdPrev / alphaProd)
+    const epsilonWeight =
+      (alphaProd - alphaProdPrev) /
+      (alphaProd * Math.sqrt(1 - alphaProdPrev) + Math.sqrt(alphaProd * (1 - alphaProd) * alphaProdPrev))
+    // ε = α v + σ x. One sum of sample and outputs, with no tensor for ε in between.
+    const [ofOutput, ofSample] = this.#predictionType === 'v_prediction' ? [alpha, sigma] : [1, 0]
     const prevSample = weightedSum(
-      [Math.sqrt(alphaProdPrev / alphaProd), sample],
-      [(alphaProd - alphaProdPrev) / denominator, epsilon],
+      [sampleWeight + epsilonWeight * ofSample, sample],
+      ...outputs.map(([weight, output]): Term => [epsilonWeight * ofOutput * weight, output]),
     )
-    return new TransferOutput(prevSample, () => predictOriginal('epsilon', epsilon, sample, alpha, sigma))
+    const predict = () => predictOriginal(this.#predictionType, weightedSum(...outputs), sample, alpha, sigma)
+    return new TransferOutput(prevSample, predict)
   }
 }
 

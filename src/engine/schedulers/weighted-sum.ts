@@ -26,7 +26,7 @@ export function weightedSum(...terms: readonly Term[]): Tensor {
   return { data: sum, dims }
 }
 
-type Term = readonly [weight: number, tensor: Tensor]
+export type Term = readonly [weight: number, tensor: Tensor]
 
 function fillScaled(sum: Float32Array, [weight, { data }]: Term): void {
   const w = Math.fround(weight)
@@ -40,7 +40,7 @@ function fillPair(sum: Float32Array, [weightA, { data: a }]: Term, [weightB, { d
   for (let i = 0; i < sum.length; i++) sum[i] = Math.fround(wa * a[i]!) + Math.fround(wb * b[i]!)
 }
 
-/** The longest sum that a usual step takes, PNDM's: one pass in place of three. */
+/** Multistep methods sum up as much in each step: one pass in place of three. */
 function fillFour(sum: Float32Array, ...[[a, x], [b, y], [c, z], [d, w]]: readonly [Term, Term, Term, Term]): void {
   const [wa, wb, wc, wd] = [Math.fround(a), Math.fround(b), Math.fround(c), Math.fround(d)]
   const [xs, ys, zs, ws] = [x.data, y.data, z.data, w.data]
