@@ -6,8 +6,8 @@ export type PromptPiece = { readonly text: string; readonly weight: number } | '
 /** A round bracket strengthens by this factor, a square one weakens by it. */
 const BRACKET_FACTOR = 1.1
 
-/** In order: an escaped character, `: weight )`, one bracket, plain text, a lone colon or backslash. */
-const SYNTAX = /\\([()[\]\\])|:\s*([+-]?(?:\d+\.?\d*|\.\d+))\s*\)|([()[\]])|([^\\()[\]:]+)|[:\\]/g
+/** In order: a backslash with what it escapes, which may be nothing, `: weight )`, one bracket, plain text, a lone colon. */
+const SYNTAX = /\\([()[\]\\]?)|:\s*([+-]?(?:\d+\.?\d*|\.\d+))\s*\)|([()[\]])|([^\\()[\]:]+)|:/g
 
 const BREAK = /\s*\bBREAK\b\s*/
 
@@ -18,7 +18,7 @@ interface Weighted {
 
 /**
  * As in AUTOMATIC1111's `prompt_parser.py`: brackets that are never closed hold to the end, ones that were never opened
- * are text, and neighbours of one weight are joined.
+ * are text, a backslash that escapes nothing is left out, and neighbours of one weight are joined.
  */
 export function parsePromptAttention(prompt: string): PromptPiece[] {
   const pieces: (Weighted | 'BREAK')[] = []
