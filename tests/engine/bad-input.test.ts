@@ -10,6 +10,7 @@ import {
   StableDiffusionInpaintPipeline,
   StableDiffusionPipeline,
 } from '../../src/engine/index.ts'
+import { openError } from '../../src/engine/models/session-error.ts'
 import { FIXTURES, ON_CPU, temporaryFolder, tinyPipeline } from './tiny-pipeline.ts'
 
 const GRAPHS = fileURLToPath(new URL('../fixtures/graphs/', import.meta.url))
@@ -43,6 +44,11 @@ describe('a model that cannot be opened', () => {
       'model',
       /class "FluxPipeline" is not supported; use a model whose model_index\.json says StableDiffusionPipeline/,
     ],
+    'a class that is no text': [
+      () => edited('model_index.json', (path) => writeFileSync(path, '{"_class_name": {"toString": 1}}')),
+      'model',
+      /class {"toString":1} is not supported/,
+    ],
     'a graph that is missing': [
       () => edited('vae_decoder/model.onnx', (path) => rmSync(path)),
       'model',
@@ -56,6 +62,15 @@ describe('a model that cannot be opened', () => {
     'an empty graph': [() => edited('text_encoder/model.onnx', (path) => truncateSync(path, 0)), 'model', /is damaged/],
     'weights that are missing': [
       () => withUnet('unet-without-weights.onnx'),
+      'model',
+      /The weights beside .*unet\/model\.onnx are missing or half-downloaded/,
+    ],
+    'weights that are half there': [
+      () =>
+        edited('unet/model.onnx', (path, folder) => {
+          copyFileSync(join(GRAPHS, 'unet-without-weights.onnx'), path)
+          writeFileSync(join(folder, 'unet', 'unet-without-weights.onnx_data'), 'half')
+        }),
       'model',
       /The weights beside .*unet\/model\.onnx are missing or half-downloaded/,
     ],
@@ -106,6 +121,27 @@ describe('a model that cannot be opened', () => {
       code: 'device',
       message: expect.stringMatching(/ONNX Runtime has no .*or use device 'cpu'/),
     })
+  })
+
+  it('a newer ONNX, or a type that is none of ours', () => {
+    const words = (message: string) => openError(new Error(message), 'unet', 'unet/model.onnx', 'cpu').message
+    expect(
+      words('Load model failed:model.cc:202 Unsupported model IR version: 99, max supported IR version: 13'),
+    ).toMatch(/exported for a newer ONNX .* lower --opset/)
+    expect(words('Unsupported data type: 16')).toMatch(/such as bfloat16; export it in fp32 or fp16/)
+    expect(words('Load model from /a/b.onnx failed:Invalid model.\nNode 3')).toMatch(
+      /cannot be opened \(Invalid model\); download the model again, or export it again\.$/,
+    )
+  })
+
+  it('numbers of a config that are no size, and words that no vocabulary has', async () => {
+    const config = { height: -8, width: 64 }
+    const small = edited('generation_config.json', (path) => writeFileSync(path, JSON.stringify(config)))
+    await expect((await open(small)).generate({ prompt: '' })).rejects.toThrow(
+      /`height` has to be a multiple of 8 but is -8/,
+    )
+    const mute = edited('tokenizer/vocab.json', (path) => writeFileSync(path, '{"a":"b"}'))
+    await expect((await open(mute)).generate({ prompt: 'cat' })).rejects.toThrow(/vocabulary lacks letters.*download/)
   })
 
   it('an input that no pipeline has', async () => {

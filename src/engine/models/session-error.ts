@@ -15,6 +15,8 @@ const MISSING_OPERATOR = [
 const PROVIDER_FAILED =
   /Failed to load (?:shared )?library|backend not found|AppendExecutionProvider|WebGPU adapter|CUDA failure|no CUDA-capable|D3D12|DirectML/i
 
+const NEWER_EXPORT = /Unsupported model IR version|official released onnx opset/
+
 const OUT_OF_MEMORY = /bad_alloc|out of memory|Failed to allocate memory|BFCArena/i
 
 /** What went wrong when `path`, the graph of `part`, was opened on `device`. */
@@ -40,7 +42,24 @@ export function openError(error: unknown, part: string, path: string, device: De
     return new EngineError('device', `The device '${device}' cannot be used here: ${remedy(device)}.`, options)
   if (/Protobuf parsing failed|does not have a graph|doesn't exist|is a directory/i.test(words))
     return new EngineError('model', `${path} is damaged or half-downloaded; download the model again.`, options)
-  return new EngineError('model', `The ${part} in ${path} cannot be opened: ${firstLine(words)}.`, options)
+  if (NEWER_EXPORT.test(words))
+    return new EngineError(
+      'model',
+      `${path} was exported for a newer ONNX than this ONNX Runtime reads; update it, or export the model again with a lower --opset.`,
+      options,
+    )
+  if (/Unsupported data type/.test(words))
+    return new EngineError(
+      'model',
+      `The ${part} in ${path} takes or gives a type that is not supported, such as bfloat16; export it in fp32 or fp16.`,
+      options,
+    )
+  const reason = firstLine(words.replace(/^Load model from .* failed:/, ''))
+  return new EngineError(
+    'model',
+    `The ${part} in ${path} cannot be opened (${reason}); download the model again, or export it again.`,
+    options,
+  )
 }
 
 /** What went wrong when `part` ran. */

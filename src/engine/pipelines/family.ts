@@ -53,14 +53,15 @@ export function mendsScheduler(family: Family, task: Task): boolean {
 
 /** As `_class_name` in `model_index.json` says; optimum writes ORT…, diffusers' script Onnx… in front of diffusers' names. */
 export function familyOf(index: Config): { family: Family; task: Task } {
-  const name = String(index._class_name ?? '').replace(/^(?:ORT|Onnx)/, '')
+  const given = index._class_name
+  const name = typeof given === 'string' ? given.replace(/^(?:ORT|Onnx)/, '') : ''
   const task: Task = /Img2Img/.test(name) ? 'image-to-image' : /Inpaint/.test(name) ? 'inpaint' : 'text-to-image'
   if (/^LatentConsistencyModel(?:Img2Img)?Pipeline$/.test(name)) return { family: 'latent-consistency', task }
   if (/^StableDiffusionXL(?:Img2Img|Inpaint)?Pipeline$/.test(name)) return { family: 'stable-diffusion-xl', task }
   if (/^StableDiffusion(?:Img2Img|Inpaint)?Pipeline(?:Safe)?$/.test(name)) return { family: 'stable-diffusion', task }
   throw new EngineError(
     'model',
-    `The model's class ${JSON.stringify(index._class_name ?? null)} is not supported; use a model whose model_index.json says` +
+    `The model's class ${JSON.stringify(given ?? null)} is not supported; use a model whose model_index.json says` +
       ' StableDiffusionPipeline, StableDiffusionXLPipeline, LatentConsistencyModelPipeline, or their Img2Img or Inpaint.',
   )
 }

@@ -160,7 +160,7 @@ function sizeOf(
   { height = info.height, width = info.width }: Pick<GenerateArguments, 'height' | 'width'>,
 ) {
   for (const [name, side] of Object.entries({ height, width }))
-    if (side % info.vaeScaleFactor !== 0) throw wrong(name, `a multiple of ${info.vaeScaleFactor}`, side)
+    if (!(side > 0 && side % info.vaeScaleFactor === 0)) throw wrong(name, `a multiple of ${info.vaeScaleFactor}`, side)
   return { height, width }
 }
 

@@ -92,7 +92,12 @@ export class CLIPTokenizer {
 
   /** The tokens of a text, without begin, end and padding. */
   tokenize(text: string): number[] {
-    return this.#vocabulary.tokenize(this.#normalized(text))
+    const ids = this.#vocabulary.tokenize(this.#normalized(text))
+    if (ids.every(Number.isInteger)) return ids
+    throw new EngineError(
+      'model',
+      "The tokenizer's vocabulary lacks letters, so it is damaged; download the model again.",
+    )
   }
 
   /** Begin, the text's tokens cut to fit, end, padding: `length` ids. */
