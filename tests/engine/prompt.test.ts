@@ -38,7 +38,14 @@ describe('parsePromptAttention', () => {
     ],
     ['', [['', 1]]],
     ['a cat BREAK a dog', [['a cat', 1], 'BREAK', ['a dog', 1]]],
-    ['back\\slash (a)\\(b)', [['backslash ', 1], ['a', 1.1], ['(b)', 1]]],
+    [
+      'back\\slash (a)\\(b)',
+      [
+        ['backslash ', 1],
+        ['a', 1.1],
+        ['(b)', 1],
+      ],
+    ],
     ['12:30 ) ] and BREAKFAST', [['12:30 ) ] and BREAKFAST', 1]]],
     ['(red:1.2.3)', [['red:1.2.3', 1.1]]],
   ]
