@@ -166,8 +166,8 @@ describe('an argument that cannot work', () => {
     [{ width: 0 }, /`width` has to be a multiple of 8/],
     [{ numInferenceSteps: 0 }, /`numInferenceSteps` has to be a whole number, at least 1 but is 0/],
     [{ numImagesPerPrompt: 1.5 }, /`numImagesPerPrompt` has to be a whole number/],
-    [{ numImagesPerPrompt: 1e9 }, /1000000000 images of 64×64 are more than memory can hold; ask for fewer/],
-    [{ height: 2 ** 33, width: 64 }, /1 images of 64×8589934592 are more than memory can hold/],
+    [{ numImagesPerPrompt: 1e9 }, /1000000000 images of 64×64 are more than one batch can hold; ask for fewer/],
+    [{ height: 2 ** 33, width: 64 }, /1 images of 64×8589934592 are more than one batch can hold/],
     [{ guidanceScale: Number.NaN }, /`guidanceScale` has to be a finite number but is NaN/],
     [{ eta: 2 }, /`eta` has to be in 0\.\.1/],
     [{ image, strength: 1.1 }, /`strength` has to be in 0\.\.1 but is 1\.1/],
@@ -191,6 +191,10 @@ describe('an argument that cannot work', () => {
     [{ clipSkip: 1 }, /exported without hidden state 1 from the end/],
     [{ image: '/no/such.png' }, /`image` cannot be read/],
     [{ image: Buffer.from('GIF89a, or so it says') }, /`image` cannot be read/],
+    [
+      { image: Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="12000" height="12000"/>') },
+      /`image` cannot be read \(Input image exceeds pixel limit\)/,
+    ],
     [{ image: { data: new Uint8Array(5), width: 2, height: 2, channels: 3 } }, /`image` cannot be read .*do not fill/],
     [{ image: [image, image] }, /2 images cannot be shared out over 1/],
   ]
@@ -212,6 +216,8 @@ describe('an argument that cannot work', () => {
     await expect(inpaint.generate({ prompt: 'a cat', image, maskImage: mask })).rejects.toThrow(
       /`maskImage` has to be as large as image \(64×64\) but is 32×64/,
     )
+    const second = inpaint.generate({ prompt: ['a cat', 'a dog'], image, maskImage: [image, mask] })
+    await expect(second).rejects.toThrow(/`maskImage` has to be as large as image \(64×64\) but is 32×64/)
     await expect(inpaint.generate({ prompt: 'a cat', image })).rejects.toThrow(/`maskImage` has to be given/)
     await expect(new StableDiffusionImg2ImgPipeline(pipe.components).generate({ prompt: '' })).rejects.toThrow(
       /`image` has to be given/,

@@ -17,6 +17,9 @@ type Pixels = Uint8Array | Uint8ClampedArray | Float32Array
 /** A path, a file's bytes in any format that sharp reads, or raw pixels. */
 export type ImageInput = string | Uint8Array | RawImage
 
+/** A file of a few kilobytes can hold any number of pixels; this many are 400 MB. */
+const MOST_PIXELS = 2 ** 27
+
 /** `[n, h, w, 3]` in 0..1. */
 export type NumpyImages = Tensor
 
@@ -32,7 +35,8 @@ export async function loadImages(input: ImageInput | readonly ImageInput[], name
 
 async function loadImage(input: ImageInput, name: string): Promise<Bitmap> {
   try {
-    if (typeof input === 'string' || input instanceof Uint8Array) return await decode(sharp(input))
+    if (typeof input === 'string' || input instanceof Uint8Array)
+      return await decode(sharp(input, { limitInputPixels: MOST_PIXELS }))
     const { width, height, channels } = shapeOf(input)
     if (input.data.length !== width * height * channels) throw new Error('the data do not fill its width and height')
     const data = input.data instanceof Float32Array ? eightBit(input.data) : input.data

@@ -48,8 +48,8 @@ export async function startingPoint(
   return { scheduler, timesteps, ...start }
 }
 
-/** In one array of pixels: what a tensor's size must fit into for many of ONNX Runtime's operators. */
-const MOST_NUMBERS = 2 ** 31 - 1
+/** In one batch's pixels, a GiB: a model's own tensors are many times as large, and the system ends who takes too much. */
+const MOST_NUMBERS = 2 ** 28
 
 type Start = Pick<StartingPoint, 'latents' | 'inpainting'>
 
@@ -120,7 +120,9 @@ async function fromMaskedImage({ components, scheduler, timesteps, args, strengt
   const { unet, vae, modelInfo } = components
   const images = await loadImages(args.image!, 'image')
   const masks = await loadImages(args.maskImage!, 'maskImage')
-  requireSameSize(images[0]!, masks[0]!)
+  masks.forEach((mask, i) => {
+    requireSameSize(images[i % images.length]!, mask)
+  })
   const seesMask = unet.inChannels !== modelInfo.latentChannels
   if (seesMask && unet.inChannels !== 2 * modelInfo.latentChannels + 1)
     throw new EngineError(
@@ -177,7 +179,7 @@ function latentDims({ latentChannels, vaeScaleFactor }: ModelInfo, batch: number
   if (batch * 3 * height * width > MOST_NUMBERS)
     throw new EngineError(
       'argument',
-      `${batch} images of ${width}×${height} are more than memory can hold; ask for fewer or smaller ones.`,
+      `${batch} images of ${width}×${height} are more than one batch can hold; ask for fewer or smaller ones.`,
     )
   return [batch, latentChannels, height / vaeScaleFactor, width / vaeScaleFactor]
 }
