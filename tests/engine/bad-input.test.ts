@@ -174,7 +174,8 @@ describe('an argument that cannot work', () => {
     [{ image, strength: '0.5' }, /`strength` has to be in 0\.\.1/],
     [{ image, maskImage: image, strength: 0.01 }, /`strength` has to be at least 0\.5 with 2 steps/],
     [{ prompt: ['a cat', 'a dog'], negativePrompt: 'red' }, /`negativePrompt` has to be a list of 2 texts/],
-    [{ negativePrompt: ['red', 'red'] }, /`negativePrompt` has to be as long a list as prompt/],
+    [{ negativePrompt: ['red'] }, /`negativePrompt` has to be a text but is \["red"\]/],
+    [{ prompt: ['a cat'], negativePrompt: ['red', 'red'] }, /`negativePrompt` has to be as long a list as prompt/],
     [
       { numImagesPerPrompt: 3, generator: [new Generator(1), new Generator(2)] },
       /`generator` has to be one generator, or a list of 3/,

@@ -86,19 +86,31 @@ export function checkTensor(name: string, tensor: Tensor, wanted?: readonly numb
     throw wrong(name, `of the shape [${wanted.join(', ')}]`, `[${dims.join(', ')}]`)
 }
 
-/** The prompts as a list, and for each its negative one; nothing where none was given. */
-export function promptLists({ prompt, negativePrompt }: GenerateArguments, spreads: boolean) {
-  const prompts = typeof prompt === 'string' ? [prompt] : [...prompt]
-  if (negativePrompt == null) return { prompts, negativePrompts: undefined }
-  if (typeof negativePrompt === 'string') {
-    // Stable Diffusion's pipelines want a list for a list; SDXL's take one text for all.
-    if (prompts.length > 1 && !spreads)
-      throw wrong('negativePrompt', `a list of ${prompts.length} texts, as prompt is`, negativePrompt)
-    return { prompts, negativePrompts: prompts.map(() => negativePrompt) }
-  }
-  if (negativePrompt.length !== prompts.length)
-    throw wrong('negativePrompt', `as long a list as prompt (${prompts.length})`, `${negativePrompt.length} texts`)
-  return { prompts, negativePrompts: [...negativePrompt] }
+/** The prompts as a list. */
+export function promptList({ prompt }: GenerateArguments): string[] {
+  return typeof prompt === 'string' ? [prompt] : [...prompt]
+}
+
+/**
+ * For each prompt its negative one; nothing where none was given.
+ * @param spreads SDXL's pipelines take one text for all; Stable Diffusion's want a text for a text, a list for a list.
+ */
+export function negativePromptList(
+  { prompt, negativePrompt }: GenerateArguments,
+  spreads: boolean,
+): string[] | undefined {
+  if (negativePrompt == null) return undefined
+  const count = typeof prompt === 'string' ? 1 : prompt.length
+  if (!spreads && typeof prompt !== typeof negativePrompt)
+    throw wrong(
+      'negativePrompt',
+      typeof prompt === 'string' ? 'a text' : `a list of ${count} texts, as prompt is`,
+      negativePrompt,
+    )
+  if (typeof negativePrompt === 'string') return Array<string>(count).fill(negativePrompt)
+  if (negativePrompt.length !== count)
+    throw wrong('negativePrompt', `as long a list as prompt (${count})`, `${negativePrompt.length} texts`)
+  return [...negativePrompt]
 }
 
 export function wrong(name: string, shouldBe: string, value: unknown): EngineError {
@@ -121,6 +133,5 @@ function checkShare(name: string, value: number | undefined): void {
 }
 
 function checkSide(name: string, value: number | undefined): void {
-  if (value !== undefined && !(Number.isInteger(value) && value > 0 && value % 8 === 0))
-    throw wrong(name, 'a multiple of 8', value)
+  if (value !== undefined && !(Number.isInteger(value) && value > 0)) throw wrong(name, 'a multiple of 8', value)
 }

@@ -249,7 +249,10 @@ async function loadVae(folder: PipelineFolder, open: Open, family: Family): Prom
     (await folder.config('vae_decoder', 'config.json')) ?? (await folder.config('vae', 'config.json')) ?? {}
   const dtype = family === 'stable-diffusion-xl' && config.force_upcast !== false ? 'fp32' : undefined
   const decoder = await open('vae_decoder', dtype)
-  return new AutoencoderKL(decoder, folder.has('vae_encoder') ? await open('vae_encoder', dtype) : undefined, config)
+  const encoder = folder.has('vae_encoder') ? await open('vae_encoder', dtype) : undefined
+  // Only SDXL's pipelines heed the latents' mean and deviation.
+  const heeded = family === 'stable-diffusion-xl' ? config : { ...config, latents_mean: null, latents_std: null }
+  return new AutoencoderKL(decoder, encoder, heeded)
 }
 
 async function loadTextParts(folder: PipelineFolder, open: Open, layersFromEnd: number): Promise<PromptEncoder> {

@@ -4,7 +4,7 @@ import { EngineError } from '../errors.ts'
 import type { Conditioning } from '../models/unet.ts'
 import { concatRows, type Tensor } from '../tensor.ts'
 import type { PromptEmbeds } from '../text/prompt-encoder.ts'
-import { type GenerateArguments, promptLists } from './arguments.ts'
+import { type GenerateArguments, negativePromptList, promptList } from './arguments.ts'
 import type { Components } from './components.ts'
 import type { Task } from './family.ts'
 
@@ -47,7 +47,7 @@ async function encodePrompts(
   args: GenerateArguments,
   usesGuidance: boolean,
 ): Promise<TextRows> {
-  const { prompts, negativePrompts } = promptLists(args, modelInfo.family === 'stable-diffusion-xl')
+  const prompts = promptList(args)
   const { promptWeighting = false, clipSkip = 0, numImagesPerPrompt = 1 } = args
   const encodeAll = async (texts: readonly string[], skip: number) => {
     const encoded: PromptEmbeds[] = []
@@ -56,8 +56,10 @@ async function encodePrompts(
   }
   const encoded = await encodeAll(prompts, clipSkip)
   if (!usesGuidance) return textRows(encoded, undefined, numImagesPerPrompt)
+  const isXL = modelInfo.family === 'stable-diffusion-xl'
+  const negativePrompts = negativePromptList(args, isXL)
   // SDXL's pipelines were built with this on unless model_index.json says otherwise.
-  const zeros = modelInfo.family === 'stable-diffusion-xl' && config.force_zeros_for_empty_prompt !== false
+  const zeros = isXL && config.force_zeros_for_empty_prompt !== false
   if (negativePrompts === undefined && zeros) return textRows(encoded, encoded.map(zerosLike), numImagesPerPrompt)
   // diffusers skips layers for the prompt alone, AUTOMATIC1111 for both.
   const negative = await encodeAll(negativePrompts ?? prompts.map(() => ''), promptWeighting ? clipSkip : 0)

@@ -24,7 +24,7 @@ export class StableDiffusionPipeline {
   constructor(components: Components) {
     this.#components = components
     this.#task = this.ownTask ?? components.modelInfo.task
-    this.#scheduler = this.#mends ? mendedScheduler(components.scheduler) : components.scheduler
+    this.#scheduler = this.#mends ? mendedScheduler(components.scheduler, this.#task) : components.scheduler
   }
 
   /**
@@ -185,6 +185,8 @@ export class StableDiffusionPipeline {
     if (this.#offloading) await this.#releaseEncoders()
     args.signal?.throwIfAborted()
     const { callbackOnStepEnd } = args
+    // LCM's own pipelines decode what the last step took for the finished latents, whatever a callback makes of them.
+    const replaceable = start.timesteps.length - (info.family === 'latent-consistency' && task !== 'inpaint' ? 1 : 0)
     return new Sampling<Output>(this.#components, {
       ...start,
       conditioning,
@@ -200,7 +202,7 @@ export class StableDiffusionPipeline {
         (async (step, timestep, latents) => {
           const given = (await callbackOnStepEnd(this, step, timestep, { latents }))?.latents
           if (given) checkTensor("callbackOnStepEnd's latents", given, latents.dims)
-          return given
+          return step < replaceable ? given : undefined
         }),
       signal: args.signal,
     })
