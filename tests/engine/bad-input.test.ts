@@ -2,7 +2,7 @@ import { copyFileSync, mkdirSync, rmSync, truncateSync, writeFileSync } from 'no
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import sharp from 'sharp'
-import { beforeAll, describe, expect, it } from 'vitest'
+import { beforeAll, describe, expect, it, vi } from 'vitest'
 import {
   type GenerateArguments,
   Generator,
@@ -324,7 +324,13 @@ describe('a safety checker', () => {
     const pipe = await open(folder)
     const args = { prompt: 'a cat', numInferenceSteps: 1, numImagesPerPrompt: 2 }
     const generator = () => [new Generator(1), new Generator(2)]
+    const run = vi.spyOn(pipe.components.safetyChecker!.model, 'run')
     const { images, nsfwContentDetected } = await pipe.generate({ ...args, generator: generator() })
+    // diffusers' exports of it take no more than one at a time.
+    expect(run.mock.calls.map(([feeds]) => [feeds.clip_input?.dims[0], feeds.images?.dims[0]])).toEqual([
+      [1, 1],
+      [1, 1],
+    ])
     const without = await plain.generate({ ...args, generator: generator() })
     expect(nsfwContentDetected).toHaveLength(2)
     expect(without.nsfwContentDetected).toBeUndefined()

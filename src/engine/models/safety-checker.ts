@@ -2,7 +2,7 @@
 
 import { toBitmaps } from '../images/image-processor.ts'
 import { resize } from '../images/resample.ts'
-import type { Tensor } from '../tensor.ts'
+import { rowsOf, type Tensor } from '../tensor.ts'
 import type { OnnxRuntimeModel } from './onnx-runtime-model.ts'
 import type { Config } from './pipeline-folder.ts'
 
@@ -27,11 +27,18 @@ export class StableDiffusionSafetyChecker {
     this.#std = Array.isArray(config.image_std) ? config.image_std : CLIP_STD
   }
 
-  /** @param images `[n, h, w, 3]` in 0..1. */
+  /**
+   * One image after another: exports of diffusers' checker black flagged images out in a way that works for one alone.
+   * @param images `[n, h, w, 3]` in 0..1.
+   */
   async check(images: Tensor): Promise<boolean[]> {
-    const feeds = { clip_input: this.#clipInput(images), images }
-    const [flags] = await this.model.run(feeds, ['has_nsfw_concepts'])
-    return Array.from(flags!.data, (flag) => flag !== 0)
+    const flags: boolean[] = []
+    for (const image of rowsOf(images)) {
+      const feeds = { clip_input: this.#clipInput(image), images: image }
+      const [flag] = await this.model.run(feeds, ['has_nsfw_concepts'])
+      flags.push(flag!.data[0] !== 0)
+    }
+    return flags
   }
 
   /** transformers' `CLIPImageProcessor`: the shorter side to the model's size, the middle square, CLIP's mean and deviation. */
