@@ -1,11 +1,15 @@
 /** Attention in its cheaper forms: the same output, on every family's UNet and wherever a model's files lie. */
 
+import { copyFileSync } from 'node:fs'
 import { mkdir, readdir, readFile, rename, symlink, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node'
 import { describe, expect, it } from 'vitest'
+import { rewriteAttention } from '../../src/engine/graph/rewrite-attention.ts'
 import { type LoadProgress, StableDiffusionPipeline } from '../../src/engine/index.ts'
 import type { Tensor } from '../../src/engine/tensor.ts'
-import { compare, ON_CPU, tinyPipeline } from './tiny-pipeline.ts'
+import { compare, ON_CPU, temporaryFolder, tinyPipeline } from './tiny-pipeline.ts'
 
 async function draw(pipe: StableDiffusionPipeline): Promise<Tensor> {
   const { images } = await pipe.generate({
@@ -78,5 +82,42 @@ describe('enableAttentionSlicing', () => {
   it.each([0, -1, 1.5, Number.NaN])('refuses a slice size of %s', async (sliceSize) => {
     const pipe = await StableDiffusionPipeline.fromPretrained(tinyPipeline('tiny-sd1'), ON_CPU)
     expect(() => pipe.enableAttentionSlicing(sliceSize)).toThrow(/it must be 'auto', 'max' or a whole number from 1/)
+  })
+})
+
+describe('rewriteAttention', () => {
+  const upcast = fileURLToPath(new URL('../fixtures/graphs/attention-upcast.onnx', import.meta.url))
+
+  function copied(): string {
+    const path = join(temporaryFolder(), 'model.onnx')
+    copyFileSync(upcast, path)
+    return path
+  }
+
+  it('fuses half precision whose queries and keys were widened, of an old opset, with torch.baddbmm’s empty matrix', async () => {
+    const original = copied()
+    const outputs: Float32Array[] = []
+    for (const path of [original, await rewriteAttention(original, 'fused')]) {
+      const session = await InferenceSession.create(path)
+      const feeds = ['query', 'key', 'value'].map((name, k) => {
+        const data = Float32Array.from({ length: 4 * 6 * 8 }, (_, i) => Math.sin(i * 12.9898 + k))
+        return [name, new OrtTensor('float32', data, [4, 6, 8])] as const
+      })
+      outputs.push((await session.run(Object.fromEntries(feeds))).out!.data as Float32Array)
+      await session.release()
+    }
+    const [wanted, given] = outputs.map((data) => ({ data, dims: [4, 6, 8] }))
+    expect(compare(given!, wanted!).difference).toBeLessThan(2e-3)
+  })
+
+  it('is done by several pipelines at once', async () => {
+    const path = copied()
+    const written = await Promise.all([1, 2, 3, 4].map(() => rewriteAttention(path, 'fused')))
+    expect(new Set(written).size).toBe(1)
+    expect(await readdir(dirname(path))).toHaveLength(2)
+  })
+
+  it('needs operators that old opsets lack', async () => {
+    await expect(rewriteAttention(copied(), 1)).rejects.toThrow(/uses opset 11; export it again with opset 12/)
   })
 })

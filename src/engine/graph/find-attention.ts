@@ -1,7 +1,7 @@
 /** Finds attention in a UNet's graph, softmax(Q·Kᵀ)·V, as every exporter writes it. */
 
 import type { Initializer, OnnxGraph } from './onnx-file.ts'
-import type { NodeProto } from './onnx-schema.ts'
+import { DataType, type NodeProto, type TensorProto } from './onnx-schema.ts'
 
 /** One attention: the names of its inputs and its output, and its nodes. */
 export interface Attention {
@@ -18,6 +18,8 @@ export interface Attention {
   readonly steps: readonly Step[]
   /** ·V. */
   readonly valueNode: NodeProto
+  /** Queries and keys were widened to float32 before Q·Kᵀ (diffusers' `upcast_attention`), values may be narrower. */
+  readonly upcast: boolean
 }
 
 /** A node that takes scores to scores. */
@@ -57,6 +59,7 @@ function attentionAround(softmax: NodeProto, surroundings: Surroundings): Attent
     scoresNode: above.scoresNode,
     steps: [...above.steps, { node: softmax, scores: softmax.input[0]! }, ...below.steps],
     valueNode,
+    upcast: isCastToFloat(surroundings.producer(query)),
   }
 }
 
@@ -138,18 +141,33 @@ class Surroundings {
 
   /** Whether a value is a constant of one element. */
   isScalar(name: string): boolean {
-    const node = this.#producers.get(name)
-    const tensor =
-      node?.opType === 'Constant'
-        ? node.attribute.find((attribute) => attribute.name === 'value')?.t
-        : this.#initializers.get(name)?.tensor
-    return tensor?.dims.every((dim) => dim === 1) ?? false
+    return this.#constant(name)?.dims.every((dim) => dim === 1) ?? false
   }
 
   /** `torch.baddbmm` with beta = 0 adds an empty matrix, times zero. */
   isEmptyMatrix(name: string): boolean {
     const node = this.#producers.get(name)
     if (node?.opType !== 'Mul') return node?.opType === 'ConstantOfShape'
-    return node.input.some((input) => this.#producers.get(input)?.opType === 'ConstantOfShape')
+    return node.input.some(
+      (input) => this.#producers.get(input)?.opType === 'ConstantOfShape' || isZero(this.#constant(input)),
+    )
   }
+
+  #constant(name: string): TensorProto | undefined {
+    const node = this.#producers.get(name)
+    return node?.opType === 'Constant'
+      ? node.attribute.find((attribute) => attribute.name === 'value')?.t
+      : this.#initializers.get(name)?.tensor
+  }
+}
+
+function isCastToFloat(node: NodeProto | undefined): boolean {
+  return node?.opType === 'Cast' && node.attribute.find(({ name }) => name === 'to')?.i === DataType.FLOAT
+}
+
+/** A floating-point zero of one element. */
+function isZero(tensor: TensorProto | undefined): boolean {
+  const { floatData = [], rawData = [] } = tensor ?? {}
+  const stored = [...floatData, ...rawData]
+  return stored.length > 0 && stored.length <= 8 && stored.every((part) => part === 0)
 }

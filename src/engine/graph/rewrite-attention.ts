@@ -1,15 +1,19 @@
 /** Gives a UNet's file with its attention in a cheaper form: same inputs, same outputs, less memory. */
 
+import { randomUUID } from 'node:crypto'
 import { existsSync, realpathSync } from 'node:fs'
-import { realpath, rename, stat, writeFile } from 'node:fs/promises'
+import { realpath, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { basename, dirname, join, relative } from 'node:path'
 import { EngineError } from '../errors.ts'
 import { type OnnxGraph, readOnnx, writeOnnx } from './onnx-file.ts'
 import type { TensorProto } from './onnx-schema.ts'
 import { type AttentionForm, writeAttention } from './write-attention.ts'
 
-/** Operators with the slices' sizes as inputs, and whole-number Min. */
-const LEAST_OPSET = 13
+/** The first with all operators: for slices also a whole-number Min. */
+const LEAST_OPSET = { fused: 11, sliced: 12 }
+
+/** To be raised when other nodes are written: what an older version of this program left beside a model is not taken. */
+const REVISION = 2
 
 /**
  * Writes the rewritten graph beside the model, once, and gives its path. It points to the original's weights, wherever
@@ -22,10 +26,10 @@ export async function rewriteAttention(modelPath: string, form: AttentionForm): 
   const real = await realpath(modelPath)
   const { size, mtimeMs } = await stat(real)
   const version = `${size.toString(36)}-${Math.round(mtimeMs).toString(36)}`
-  const path = join(dirname(real), `.${basename(real, '.onnx')}.attention-${form}.${version}.onnx`)
+  const path = join(dirname(real), `.${basename(real, '.onnx')}.attention-${form}.${REVISION}.${version}.onnx`)
   if (existsSync(path)) return path
   const graph = readOnnx(real)
-  requireOpset(graph, modelPath)
+  requireOpset(graph, form, modelPath)
   if (writeAttention(graph, form) === 0) {
     throw new EngineError(
       'model',
@@ -37,12 +41,13 @@ export async function rewriteAttention(modelPath: string, form: AttentionForm): 
   return path
 }
 
-function requireOpset({ opsets }: OnnxGraph, modelPath: string): void {
+function requireOpset({ opsets }: OnnxGraph, form: AttentionForm, modelPath: string): void {
   const opset = opsets.find(({ domain }) => !domain)?.version ?? 0
-  if (opset >= LEAST_OPSET) return
+  const least = LEAST_OPSET[form === 'fused' ? 'fused' : 'sliced']
+  if (opset >= least) return
   throw new EngineError(
     'model',
-    `${modelPath} uses opset ${opset}; export it again with opset ${LEAST_OPSET} or newer to rewrite its attention.`,
+    `${modelPath} uses opset ${opset}; export it again with opset ${least} or newer to rewrite its attention.`,
   )
 }
 
@@ -51,13 +56,14 @@ function relocate({ externalData }: TensorProto, from: string, to: string): void
   if (location) location.value = relative(to, realpathSync(join(from, location.value))).replaceAll('\\', '/')
 }
 
-/** Whole or not at all, since another process may be looking for it. */
+/** Whole or not at all, since another pipeline or process may be looking for it, or writing it too. */
 async function write(path: string, bytes: Uint8Array): Promise<void> {
-  const unfinished = `${path}.${process.pid}`
+  const unfinished = `${path}.${randomUUID()}`
   try {
     await writeFile(unfinished, bytes)
     await rename(unfinished, path)
   } catch (error) {
+    await rm(unfinished, { force: true })
     throw new EngineError(
       'model',
       `Rewritten attention is kept beside the model, and ${dirname(path)} cannot be written to; make it writable.`,

@@ -38,13 +38,21 @@ function fused(attention: Attention, index: number): NodeProto[] {
     attention.query,
   )
   const key = nodes.add('Transpose', [nodes.flat(attention.keyTransposed)], [ints('perm', [0, 2, 1])])
+  const narrowing = narrowingCast(attention)
+  const value = nodes.flat(attention.value)
   const attended = nodes.add(
     'MultiHeadAttention',
-    [nodes.flat(query), key, nodes.flat(attention.value)],
+    [nodes.flat(query), key, narrowing ? nodes.add('Cast', [value], [int('to', DataType.FLOAT)]) : value],
     [int('num_heads', 1), { name: 'scale', type: AttributeType.FLOAT, f: 1 }],
     MICROSOFT,
   )
-  return nodes.finish(attended, attention)
+  return nodes.finish(narrowing ? nodes.add('Cast', [attended], narrowing.attribute) : attended, attention)
+}
+
+/** Where queries and keys were widened, the cast after the softmax that narrows it again for the values. */
+function narrowingCast({ upcast, steps }: Attention): NodeProto | undefined {
+  const last = steps.at(-1)!.node
+  return upcast && last.opType === 'Cast' ? last : undefined
 }
 
 function sliced(attention: Attention, index: number, form: AttentionForm): NodeProto[] {
