@@ -281,6 +281,23 @@ describe('half precision', () => {
     expect(Math.max(...differences)).toBeLessThan(0.03)
   })
 
+  it('is told by the weights where inputs and outputs are float32', async () => {
+    const folder = withUnet('unet-fp16-inside.onnx')
+    expect((await open(folder, { dtype: 'fp16' })).device).toBe('cpu')
+    await expect(open(folder, { dtype: 'fp32' })).rejects.toThrow(/is fp16, not fp32/)
+  })
+
+  it('is opened again from the model’s own file, not from what was made of it', async () => {
+    const folder = half('unet-fp16.onnx')
+    const pipe = await open(folder, { dtype: 'fp16' })
+    pipe.enableAttentionSlicing('max')
+    const sliced = await make(pipe)
+    const again = await open(folder, { dtype: 'fp16' })
+    expect(again.components.unet.model.path).toBe(join(folder, 'unet', 'model_fp16.onnx'))
+    again.enableAttentionSlicing('max')
+    expect(await make(again)).toEqual(sliced)
+  })
+
   it('two at once keep out of each other’s way', async () => {
     const pipe = await open(half('unet-fp16.onnx'), { dtype: 'fp16' })
     const alone = await make(pipe)

@@ -1,8 +1,8 @@
 /** One graph of a pipeline in ONNX Runtime: fed with plain float32 data, whatever types and ranks its export has. */
 
-import { basename } from 'node:path'
 import { env, InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node'
 import { EngineError } from '../errors.ts'
+import { hasHalfWeights } from '../graph/weight-type.ts'
 import { concatRows, type Tensor } from '../tensor.ts'
 import { type Device, providerOptions } from './device.ts'
 import { fromFloat16, toFloat16 } from './float16.ts'
@@ -80,10 +80,10 @@ export class OnnxRuntimeModel {
     return this.#outputs
   }
 
-  /** Whether it computes in half precision, as far as its inputs, its outputs and its file's name tell. */
+  /** Whether it computes in half precision: many such graphs take and give float32, and only their weights tell. */
   get isHalf(): boolean {
     const types = [...this.#inputs.values(), ...this.#outputs.values()].map(({ type }) => type)
-    return types.includes('float16') || /fp16/i.test(basename(this.#path))
+    return types.includes('float16') || hasHalfWeights(this.#path)
   }
 
   /**

@@ -71,11 +71,12 @@ export class PipelineFolder {
     return choice.fp32Name === undefined ? { part, path } : { part, path, fp32Path: this.join(part, choice.fp32Name) }
   }
 
+  /** Not those that begin with a dot: rewritten attention is kept so beside the graph that it was made from. */
   #graphs(part: string): string[] {
     const folder = this.join(part)
     if (!existsSync(folder)) return []
     return readdirSync(folder)
-      .filter((name) => name.endsWith('.onnx'))
+      .filter((name) => name.endsWith('.onnx') && !name.startsWith('.'))
       .sort()
   }
 }
