@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node'
 import { describe, expect, it } from 'vitest'
+import { EngineError } from '../../src/engine/errors.ts'
 import { rewriteAttention } from '../../src/engine/graph/rewrite-attention.ts'
 import { type LoadProgress, StableDiffusionPipeline } from '../../src/engine/index.ts'
 import type { Tensor } from '../../src/engine/tensor.ts'
@@ -115,6 +116,12 @@ describe('rewriteAttention', () => {
     const written = await Promise.all([1, 2, 3, 4].map(() => rewriteAttention(path, 'fused')))
     expect(new Set(written).size).toBe(1)
     expect(await readdir(dirname(path))).toHaveLength(2)
+  })
+
+  it('takes a model whose attention is fused already as it is', async () => {
+    const fused = await rewriteAttention(copied(), 'fused')
+    expect(await rewriteAttention(fused, 'fused')).toBe(fused)
+    await expect(rewriteAttention(fused, 1)).rejects.toThrow(EngineError)
   })
 
   it('needs operators that old opsets lack', async () => {

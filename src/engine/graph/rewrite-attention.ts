@@ -15,10 +15,13 @@ const LEAST_OPSET = { fused: 11, sliced: 12 }
 /** To be raised when other nodes are written: what an older version of this program left beside a model is not taken. */
 const REVISION = 2
 
+/** What exports that were optimised for a device have for attention. */
+const FUSED = new Set(['MultiHeadAttention', 'Attention', 'GroupQueryAttention'])
+
 /**
  * Writes the rewritten graph beside the model, once, and gives its path. It points to the original's weights, wherever
  * they lie, so it is small; its name holds the original's size and time, so that it never outlives them, and begins with
- * a dot, since it is no part of the model.
+ * a dot, since it is no part of the model. A model whose attention is fused already is its own fused form.
  * @throws EngineError `model` where the file is broken, holds no attention, or its folder cannot be written to
  */
 export async function rewriteAttention(modelPath: string, form: AttentionForm): Promise<string> {
@@ -31,6 +34,7 @@ export async function rewriteAttention(modelPath: string, form: AttentionForm): 
   const graph = readOnnx(real)
   requireOpset(graph, form, modelPath)
   if (writeAttention(graph, form) === 0) {
+    if (form === 'fused' && graph.nodes.some(({ opType }) => FUSED.has(opType))) return modelPath
     throw new EngineError(
       'model',
       `${modelPath} holds no attention that can be rewritten; use it without attention slicing.`,
