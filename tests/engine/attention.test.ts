@@ -80,7 +80,7 @@ describe('enableAttentionSlicing', () => {
     expect(compare(await draw(pipe), original).difference).toBeLessThan(1e-5)
   })
 
-  it.each([0, -1, 1.5, Number.NaN])('refuses a slice size of %s', async (sliceSize) => {
+  it.each([0, -1, 1.5, Number.NaN, 'half' as 'max'])('refuses a slice size of %s', async (sliceSize) => {
     const pipe = await StableDiffusionPipeline.fromPretrained(tinyPipeline('tiny-sd1'), ON_CPU)
     expect(() => pipe.enableAttentionSlicing(sliceSize)).toThrow(/it must be 'auto', 'max' or a whole number from 1/)
   })

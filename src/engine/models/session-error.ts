@@ -39,7 +39,11 @@ export function openError(error: unknown, part: string, path: string, device: De
     )
   if (OUT_OF_MEMORY.test(words)) return memoryError(error, part, device)
   if (PROVIDER_FAILED.test(words))
-    return new EngineError('device', `The device '${device}' cannot be used here: ${remedy(device)}.`, options)
+    return new EngineError(
+      'device',
+      `The device '${device}' cannot be used here${providerReason(words)}: ${remedy(device)}.`,
+      options,
+    )
   if (/Protobuf parsing failed|does not have a graph|doesn't exist|is a directory/i.test(words))
     return new EngineError('model', `${path} is damaged or half-downloaded; download the model again.`, options)
   if (NEWER_EXPORT.test(words))
@@ -80,6 +84,13 @@ export function runError(error: unknown, part: string, device: Device): EngineEr
       { cause: error },
     )
   return new EngineError('device', `The ${part} failed on device '${device}': ${firstLine(words)}.`, { cause: error })
+}
+
+/** A library that the loader did not find, or what CUDA says. */
+function providerReason(words: string): string {
+  const missing = /([\w.+-]+): cannot open shared object/.exec(words)?.[1]
+  const cuda = /CUDA failure \d+: ([^;\n]+)/.exec(words)?.[1]?.trim()
+  return missing ? ` (${missing} is missing)` : cuda ? ` (${cuda})` : ''
 }
 
 function memoryError(error: unknown, part: string, device: Device): EngineError {

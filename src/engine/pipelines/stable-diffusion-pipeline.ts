@@ -70,14 +70,21 @@ export class StableDiffusionPipeline {
   }
 
   /**
-   * Moves every part to a device; 'auto' takes the best that is installed.
+   * Moves every part to a device; 'auto' takes the best that works, and warns of one that is installed and fails.
    * @throws EngineError 'device' when it cannot run there; parts that were moved before stay moved.
    */
   async to(device: Device | 'auto'): Promise<this> {
     const wanted = device === 'auto' ? bestDevice() : requireDevice(device)
     const why = unavailable(wanted)
     if (why) throw new EngineError('device', `The device '${wanted}' cannot be used: ${why}; or use device 'cpu'.`)
-    for (const model of modelsOf(this.#components)) await model.to(wanted)
+    try {
+      for (const model of modelsOf(this.#components)) await model.to(wanted)
+    } catch (error) {
+      const mayMove = device === 'auto' && wanted !== 'cpu'
+      if (!mayMove || !(error instanceof EngineError) || error.code !== 'device') throw error
+      process.emitWarning(`Not using ${wanted}: ${error.message}`)
+      return this.to('cpu')
+    }
     this.#components.promptEncoder.clear()
     return this
   }
@@ -94,7 +101,8 @@ export class StableDiffusionPipeline {
    * @throws EngineError 'argument'; where the graph cannot be rewritten, the next step throws EngineError 'model'.
    */
   enableAttentionSlicing(sliceSize: 'auto' | 'max' | number = 'auto'): void {
-    if (typeof sliceSize === 'number' && !(Number.isInteger(sliceSize) && sliceSize >= 1)) {
+    const isNamed = sliceSize === 'auto' || sliceSize === 'max'
+    if (!isNamed && !(Number.isInteger(sliceSize) && sliceSize >= 1)) {
       throw new EngineError(
         'argument',
         `The slice size is ${sliceSize}; it must be 'auto', 'max' or a whole number from 1.`,
