@@ -11,7 +11,7 @@ import type { GraphFile } from './onnx-runtime-model.ts'
 export type Config = Readonly<Record<string, unknown>>
 
 export const HOW_TO_EXPORT =
-  'export it with `pip install optimum-onnx[onnxruntime] && optimum-cli export onnx --model NAME FOLDER`'
+  "export it with `pip install 'optimum-onnx[onnxruntime]' && optimum-cli export onnx --model NAME FOLDER`"
 
 export class PipelineFolder {
   readonly path: string

@@ -44,8 +44,8 @@ export class CLIPTextModel {
     if (hidden === undefined)
       throw new EngineError(
         'argument',
-        `The ${this.model.part} was exported without hidden state ${fromEnd} from the end; leave clipSkip out, or export it` +
-          ' with --output-hidden-states.',
+        `The ${this.model.part} was exported without hidden state ${fromEnd} from the end; leave clipSkip out, or export the` +
+          ` model with "output_hidden_states": true in its ${this.model.part}/config.json.`,
       )
     const pooled = this.model.outputs.has('text_embeds') ? ['text_embeds'] : []
     const [states, textEmbeds] = await this.model.run(this.#feeds(ids), [hidden, ...pooled])
