@@ -150,7 +150,9 @@ describe('a repository without ONNX', () => {
       code: 'model',
       message: expect.stringMatching(/optimum-cli export onnx --model org\/torch/),
     })
-    await expect(StableDiffusionPipeline.fromPretrained(folder, ON_CPU)).rejects.toThrow(/optimum-cli export onnx/)
+    await expect(StableDiffusionPipeline.fromPretrained(folder, ON_CPU)).rejects.toThrow(
+      `optimum-cli export onnx --model "${folder}" --task text-to-image FOLDER`,
+    )
   })
 })
 

@@ -84,7 +84,9 @@ export class PipelineFolder {
 function missingGraph(path: string, part: string): EngineError {
   const torch = [part, 'unet'].some((name) => hasTorchWeights(join(path, name)))
   const why = torch ? "its weights are PyTorch's" : `${part}/model.onnx is missing`
-  const what = torch ? HOW_TO_EXPORT : `download the model again, or ${HOW_TO_EXPORT}`
+  // optimum can tell a hub repository's task, and no folder's.
+  const here = HOW_TO_EXPORT.replace('NAME', `"${path}" --task text-to-image`)
+  const what = torch ? here : `download the model again, or ${HOW_TO_EXPORT}`
   return new EngineError('model', `${path} holds no ONNX graph of the ${part} (${why}): ${what}.`)
 }
 
