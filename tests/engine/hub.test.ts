@@ -186,4 +186,14 @@ describe('neededFiles', () => {
     ])
     expect(needed(files, true).slice(1, 3)).toEqual(['unet/model_fp16.onnx', 'unet/model_fp16.onnx_data'])
   })
+
+  it("takes SDXL's VAE in float32, where there is one", () => {
+    const parts = ['unet', 'vae_decoder', 'text_encoder_2'].map((part) => `${part}/model_fp16.onnx`)
+    expect(needed(paths(...parts), true)).toEqual(parts)
+    expect(needed(paths(...parts, 'vae_decoder/model.onnx', 'unet/model.onnx'), true)).toEqual([
+      'unet/model_fp16.onnx',
+      'vae_decoder/model.onnx',
+      'text_encoder_2/model_fp16.onnx',
+    ])
+  })
 })

@@ -25,7 +25,10 @@ export function neededFiles<File extends { readonly path: string }>(
   onGpu: boolean,
 ): File[] {
   const configs = files.filter(({ path }) => CONFIGS.has(path) || TOKENIZER.test(path))
-  return [...configs, ...PARTS.flatMap((part) => partFiles(files, part, dtype, onGpu))]
+  // SDXL's VAE overflows in half precision, so it is run in float32 where the repository has it.
+  const isXl = files.some(({ path }) => path.startsWith('text_encoder_2/'))
+  const dtypeOf = (part: string) => (isXl && part.startsWith('vae_') ? 'fp32' : dtype)
+  return [...configs, ...PARTS.flatMap((part) => partFiles(files, part, dtypeOf(part), onGpu))]
 }
 
 /** A text-to-image repository without a graph of its UNet was never exported. */
