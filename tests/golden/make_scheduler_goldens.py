@@ -60,6 +60,8 @@ MORE = [
     {"cls": "EulerDiscreteScheduler", "config": {**BETAS[0], "interpolation_type": "log_linear", "use_karras_sigmas": True}, "steps": 5, "begin": 2},
     {"cls": "DPMSolverMultistepScheduler", "config": {**BETAS[0], "lambda_min_clipped": -1.5, "timestep_spacing": "trailing", "use_karras_sigmas": True}, "steps": 8, "begin": 0},
     {"cls": "DDPMScheduler", "config": {"beta_schedule": "scaled_linear"}, "steps": 58, "begin": 0},
+    {"cls": "DPMSolverMultistepScheduler", "config": {**BETAS[0], "use_lu_lambdas": True, "sigma_min": 0.2}, "steps": 5, "begin": 0},
+    {"cls": "LMSDiscreteScheduler", "config": {**BETAS[0], "use_karras_sigmas": True, "sigma_max": 80.0}, "steps": 5, "begin": 0},
 ]
 
 

@@ -81,7 +81,10 @@ export function sigmaRule(
   return rules[0]
 }
 
-/** The rule between the two noise levels, where the config's `sigma_max` and `sigma_min` do not set others. */
+/**
+ * The rule between the two noise levels, where the config's `sigma_max` and `sigma_min` do not set others, which it may carry
+ * for another class; as in diffusers, Lu's rule and Karras' in LMS do not ask for them.
+ */
 export function spreadSigmas(
   rule: SigmaRule,
   config: SchedulerConfig,
@@ -89,7 +92,8 @@ export function spreadSigmas(
   min: number,
   count: number,
 ): number[] {
-  const { sigma_max: ownMax, sigma_min: ownMin } = config
+  const { sigma_max: ownMax, sigma_min: ownMin, _class_name: name } = config
+  if (rule === luSigmas || (rule === karrasSigmas && name === 'LMSDiscreteScheduler')) return rule(max, min, count)
   return rule(typeof ownMax === 'number' ? ownMax : max, typeof ownMin === 'number' ? ownMin : min, count)
 }
 
