@@ -134,6 +134,20 @@ describe('fromPretrained on a hub', () => {
 })
 
 describe('a repository without ONNX', () => {
+  it('is told before anything is fetched, graphs without a model_index.json too', async () => {
+    const folder = temporaryFolder()
+    mkdirSync(join(folder, 'unet'))
+    writeFileSync(join(folder, 'unet', 'model.onnx'), 'a graph')
+    const hub = await startFakeHub('org/loose', folder)
+    vi.stubEnv('HF_ENDPOINT', hub.url)
+    vi.stubEnv('HF_HUB_CACHE', temporaryFolder())
+    const opened = StableDiffusionPipeline.fromPretrained('org/loose', ON_CPU)
+    await expect(opened).rejects.toThrow(/org\/loose holds no ONNX files of a pipeline: .*with its model_index\.json/)
+    expect(hub.requests.filter(({ path }) => path.includes('/resolve/'))).toEqual([])
+    vi.unstubAllEnvs()
+    await hub.close()
+  })
+
   it('says how to export one', async () => {
     const folder = temporaryFolder()
     mkdirSync(join(folder, 'unet'))

@@ -68,7 +68,8 @@ export async function downloadPipeline(name: string, options: DownloadOptions): 
 
 async function fetchAll(repository: Repository, { dtype, onGpu, onProgress }: DownloadOptions): Promise<void> {
   const files = await remoteFiles(repository)
-  if (!hasGraphs(files)) throw withoutGraphs(repository.name, files)
+  const isPipeline = files.some(({ path }) => path === 'model_index.json')
+  if (!isPipeline || !hasGraphs(files)) throw notExported(repository.name, isPipeline)
   for (const file of neededFiles(files, dtype, onGpu))
     await cacheFile(repository, file, (loaded) => onProgress(file.path, loaded, file.size))
 }
@@ -184,10 +185,9 @@ function hubError(error: unknown, name: string, revision: string, hubUrl: string
   return new EngineError('model', `${name} could not be fetched from ${hubUrl} (${why}); try again.`, options)
 }
 
-function withoutGraphs(name: string, files: readonly { readonly path: string }[]): EngineError {
-  const isPipeline = files.some(({ path }) => path === 'model_index.json')
+function notExported(name: string, isPipeline: boolean): EngineError {
   const what = isPipeline
     ? `give a revision that has them (often 'onnx'), or ${HOW_TO_EXPORT.replace('NAME', name)} and give that folder`
-    : 'give the name of a Stable Diffusion pipeline that was exported to ONNX'
+    : 'give the name of a Stable Diffusion pipeline that was exported to ONNX, with its model_index.json'
   return new EngineError('model', `${name} holds no ONNX files of a pipeline: ${what}.`)
 }

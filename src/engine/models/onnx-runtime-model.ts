@@ -240,7 +240,7 @@ export class OnnxRuntimeModel {
   #notFinite(): EngineError {
     const cure = this.isHalf
       ? "it runs in half precision, which overflowed: use dtype 'fp32', or export this part in float32"
-      : 'its weights may be damaged (download them again), or the guidance scale is far too high'
+      : 'its weights may be damaged (download them again), or the guidance scale or a weight in the prompt is far too high'
     return new EngineError('numeric', `The ${this.part} computed NaN or infinity; ${cure}.`)
   }
 }
