@@ -41,6 +41,31 @@ describe('an image to start from', () => {
     for (const form of forms) expect(await latentsOf(form)).toEqual(wanted)
   })
 
+  it('as floats is neither rounded nor resized by more than the nearest pixel', async () => {
+    const { data: floats } = new Generator(2).randn([64, 67, 3])
+    const [wide, narrow] = [floats.map((value) => Math.abs(value) % 1), new Float32Array(64 * 64 * 3)]
+    for (let y = 0; y < 64; y++)
+      for (let x = 0; x < 64; x++) {
+        const from = (y * 67 + Math.floor((x * 67) / 64)) * 3
+        narrow.set(wide.subarray(from, from + 3), (y * 64 + x) * 3)
+      }
+    const wanted = await latentsOf({ data: narrow, dims: [64, 64, 3] })
+    expect(await latentsOf({ data: wide, dims: [64, 67, 3] })).toEqual(wanted)
+    const rounded = Uint8ClampedArray.from(narrow, (value) => value * 255)
+    expect(await latentsOf({ data: rounded, dims: [64, 64, 3] })).not.toEqual(wanted)
+    await expect(latentsOf({ data: narrow.fill(Number.NaN), dims: [64, 64, 3] })).rejects.toThrow(/holds NaN/)
+  })
+
+  it('may be several in one tensor, as they come out', async () => {
+    const args = { prompt: ['a cat', 'a dog'], strength: 0.5, numInferenceSteps: 2, outputType: 'np' } as const
+    const make = async (image: ImageInput | ImageInput[]) =>
+      (await pipe.generate({ ...args, image, generator: new Generator(1) })).images
+    const two = await make(PATH)
+    const size = two.data.length / 2
+    const each = [0, 1].map((i) => ({ data: two.data.slice(i * size, (i + 1) * size), dims: [64, 64, 3] }))
+    expect(await make(two)).toEqual(await make(each))
+  })
+
   it('may be grey, and may lie on its side', async () => {
     const grey = await sharp(PATH).greyscale().png().toBuffer()
     const colours = await sharp(grey).toColourspace('srgb').png().toBuffer()

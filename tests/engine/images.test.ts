@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import sharp from 'sharp'
 import { describe, expect, it } from 'vitest'
 import { EngineError } from '../../src/engine/errors.ts'
+import { toBitmaps } from '../../src/engine/images/image-processor.ts'
 import { colourPatches, fitLatentRgb, knownLatentRgb, latentsToRgb } from '../../src/engine/images/latent-rgb.ts'
 import { formatParameters, type Parameters, parseParameters } from '../../src/engine/images/parameters.ts'
 import { encodePng } from '../../src/engine/images/png.ts'
@@ -47,6 +48,14 @@ describe('encodePng', () => {
     const png = await encodePng(pixels, { upscale: 4 })
     expect(await sharp(png).metadata()).toMatchObject({ width: 64, height: 32, channels: 3 })
     expect(readPngText(png, 'parameters')).toBeUndefined()
+  })
+})
+
+describe('toBitmaps', () => {
+  it('rounds what is half-way to the even number, as numpy does', () => {
+    const data = Float32Array.of(0.5 / 255, 1.5 / 255, 2.5 / 255, 3.5 / 255)
+    const [bitmap] = toBitmaps({ data, dims: [1, 2, 2, 1] })
+    expect([...bitmap!.data]).toEqual([0, 2, 2, 4])
   })
 })
 

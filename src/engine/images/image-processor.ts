@@ -6,7 +6,10 @@ import type { Tensor } from '../tensor.ts'
 import { encodePng } from './png.ts'
 import { type Bitmap, resize } from './resample.ts'
 
-/** Pixels as they are: 8 bits a channel, or floats in 0..1; the shape as sharp's `info` or as `dims`, `[h, w, c]` or `[1, h, w, c]`. */
+/**
+ * Pixels as they are: 8 bits a channel, or floats in 0..1; the shape as sharp's `info` or as `dims`, `[h, w, c]` or, for
+ * `n` images, `[n, h, w, c]`.
+ */
 export type RawImage =
   | { readonly data: Pixels; readonly width: number; readonly height: number; readonly channels?: number }
   | { readonly data: Pixels; readonly info: { width: number; height: number; channels: number } }
@@ -16,6 +19,16 @@ type Pixels = Uint8Array | Uint8ClampedArray | Float32Array
 
 /** A path, a file's bytes in any format that sharp reads, or raw pixels. */
 export type ImageInput = string | Uint8Array | RawImage
+
+/** Floats in 0..1 of 1 or 3 channels: as numpy arrays in diffusers, never rounded, and resized to the nearest pixel. */
+interface FloatImage {
+  readonly data: Float32Array
+  readonly width: number
+  readonly height: number
+  readonly channels: number
+}
+
+export type LoadedImage = Bitmap | FloatImage
 
 /** A file of a few kilobytes can hold any number of pixels; this many are 400 MB. */
 const MOST_PIXELS = 2 ** 27
@@ -27,18 +40,30 @@ export type NumpyImages = Tensor
  * Reads images as RGB, turned as their EXIF says, transparency dropped.
  * @throws EngineError 'argument' for what is no image.
  */
-export async function loadImages(input: ImageInput | readonly ImageInput[], name: string): Promise<Bitmap[]> {
+export async function loadImages(input: ImageInput | readonly ImageInput[], name: string): Promise<LoadedImage[]> {
   const inputs = Array.isArray(input) ? (input as readonly ImageInput[]) : [input as ImageInput]
   if (inputs.length === 0) throw new EngineError('argument', `\`${name}\` is an empty list; give at least one image.`)
-  return Promise.all(inputs.map((one) => loadImage(one, name)))
+  return Promise.all(inputs.flatMap(oneByOne).map((one) => loadImage(one, name)))
 }
 
-async function loadImage(input: ImageInput, name: string): Promise<Bitmap> {
+function oneByOne(input: ImageInput): ImageInput[] {
+  if (typeof input === 'string' || !('dims' in input) || input.dims.length !== 4) return [input]
+  const [count = 0, ...dims] = input.dims
+  const size = dims.reduce((product, dim) => product * dim, 1)
+  if (count * size !== input.data.length) return [input]
+  return Array.from({ length: count }, (_, i) => ({ data: input.data.subarray(i * size, (i + 1) * size), dims }))
+}
+
+async function loadImage(input: ImageInput, name: string): Promise<LoadedImage> {
   try {
     if (typeof input === 'string' || input instanceof Uint8Array)
       return await decode(sharp(input, { limitInputPixels: MOST_PIXELS }))
     const { width, height, channels } = shapeOf(input)
     if (input.data.length !== width * height * channels) throw new Error('the data do not fill its width and height')
+    if (input.data instanceof Float32Array && !input.data.every(Number.isFinite))
+      throw new Error('it holds NaN or infinity')
+    if (input.data instanceof Float32Array && (channels === 1 || channels === 3))
+      return { data: input.data, width, height, channels }
     const data = input.data instanceof Float32Array ? eightBit(input.data) : input.data
     if (channels === 3) return { data, width, height, channels }
     return await decode(sharp(data, { raw: { width, height, channels: channels as 1 | 2 | 4 } }))
@@ -75,33 +100,62 @@ function shapeOf(input: RawImage): { width: number; height: number; channels: nu
 }
 
 /** `[n, 3, height, width]` in -1..1. */
-export function preprocessImages(images: readonly Bitmap[], height: number, width: number): Tensor {
+export function preprocessImages(images: readonly LoadedImage[], height: number, width: number): Tensor {
   const plane = height * width
   const data = new Float32Array(images.length * 3 * plane)
   images.forEach((image, n) => {
-    const { data: pixels } = resize(image, width, height, 'lanczos')
+    const { pixels, channels, white } = sized(image, height, width)
     for (let i = 0; i < plane; i++)
-      for (let channel = 0; channel < 3; channel++)
-        data[(n * 3 + channel) * plane + i] = 2 * Math.fround(pixels[i * 3 + channel]! / 255) - 1
+      for (let channel = 0; channel < 3; channel++) {
+        const value = pixels[i * channels + (channel % channels)]! / white
+        data[(n * 3 + channel) * plane + i] = 2 * Math.fround(value) - 1
+      }
   })
   return { data, dims: [images.length, 3, height, width] }
 }
 
 /** `[n, 1, height, width]` of 0 (keep) and 1 (paint anew): luminance, cut at the middle. */
-export function preprocessMasks(masks: readonly Bitmap[], height: number, width: number): Tensor {
+export function preprocessMasks(masks: readonly LoadedImage[], height: number, width: number): Tensor {
   const plane = height * width
   const data = new Float32Array(masks.length * plane)
   masks.forEach((mask, n) => {
-    const { data: pixels } = resize(mask, width, height, 'lanczos')
-    for (let i = 0; i < plane; i++)
-      data[n * plane + i] = luminance(pixels[i * 3]!, pixels[i * 3 + 1]!, pixels[i * 3 + 2]!) / 255 < 0.5 ? 0 : 1
+    const { pixels, channels, white } = sized(mask, height, width)
+    for (let i = 0; i < plane; i++) {
+      const at = i * channels
+      const value = channels === 1 ? pixels[at]! : luminance(pixels[at]!, pixels[at + 1]!, pixels[at + 2]!, white)
+      data[n * plane + i] = value / white < 0.5 ? 0 : 1
+    }
   })
   return { data, dims: [masks.length, 1, height, width] }
 }
 
-/** ITU-R 601 in Pillow's fixed point. */
-function luminance(r: number, g: number, b: number): number {
-  return (r * 19595 + g * 38470 + b * 7471 + 0x8000) >> 16
+function sized(image: LoadedImage, height: number, width: number) {
+  const { data, channels } = image
+  if (!(data instanceof Float32Array))
+    return { pixels: resize({ ...image, data }, width, height, 'lanczos').data, channels, white: 255 }
+  return { pixels: nearest({ ...image, data }, height, width), channels, white: 1 }
+}
+
+/** torch's `interpolate` in its default mode: the pixel at the floor of the index times a float32 scale. */
+function nearest(image: FloatImage, height: number, width: number): Float32Array {
+  const { data, channels } = image
+  if (height === image.height && width === image.width) return data
+  const [down, right] = [Math.fround(image.height / height), Math.fround(image.width / width)]
+  const out = new Float32Array(height * width * channels)
+  for (let y = 0; y < height; y++)
+    for (let x = 0; x < width; x++) {
+      const [fromY, fromX] = [Math.floor(Math.fround(y * down)), Math.floor(Math.fround(x * right))]
+      const from = (Math.min(fromY, image.height - 1) * image.width + Math.min(fromX, image.width - 1)) * channels
+      for (let channel = 0; channel < channels; channel++)
+        out[(y * width + x) * channels + channel] = data[from + channel]!
+    }
+  return out
+}
+
+/** ITU-R 601, of bytes in Pillow's fixed point. */
+function luminance(r: number, g: number, b: number, white: number): number {
+  const sum = r * 19595 + g * 38470 + b * 7471
+  return white === 255 ? (sum + 0x8000) >> 16 : sum / 0x10000
 }
 
 /** From the VAE's `[n, 3, h, w]` in -1..1 to `[n, h, w, 3]` in 0..1. */
@@ -142,6 +196,7 @@ export function toPng({ data, width, height }: Bitmap): Promise<Buffer> {
 
 function eightBit(data: Float32Array): Uint8ClampedArray {
   const pixels = new Uint8ClampedArray(data.length)
-  for (let i = 0; i < data.length; i++) pixels[i] = Math.round(data[i]! * 255)
+  // In float32, as numpy multiplies; what is half-way goes to the even number in these arrays as in numpy.
+  for (let i = 0; i < data.length; i++) pixels[i] = Math.fround(data[i]! * 255)
   return pixels
 }

@@ -1,8 +1,7 @@
 /** Where a sampling starts: which timesteps run, at what size, from which latents. */
 
 import { EngineError } from '../errors.ts'
-import { loadImages, preprocessImages, preprocessMasks } from '../images/image-processor.ts'
-import type { Bitmap } from '../images/resample.ts'
+import { type LoadedImage, loadImages, preprocessImages, preprocessMasks } from '../images/image-processor.ts'
 import { Generator } from '../random/generator.ts'
 import type { Scheduler } from '../schedulers/scheduler.ts'
 import type { Tensor } from '../tensor.ts'
@@ -156,7 +155,7 @@ function requirePlainUnet({ unet, modelInfo }: Components): void {
     )
 }
 
-function requireSameSize(image: Bitmap, mask: Bitmap): void {
+function requireSameSize(image: LoadedImage, mask: LoadedImage): void {
   if (image.width !== mask.width || image.height !== mask.height)
     throw wrong('maskImage', `as large as image (${image.width}×${image.height})`, `${mask.width}×${mask.height}`)
 }
@@ -175,7 +174,7 @@ function requireMultiples(of: number, { height, width }: Pick<GenerateArguments,
 }
 
 /** Image-to-image keeps its image's size, but for what the latents cannot hold. */
-function imageSize(image: Bitmap, args: GenerateArguments, scale: number): { height: number; width: number } {
+function imageSize(image: LoadedImage, args: GenerateArguments, scale: number): { height: number; width: number } {
   const side = (pixels: number) => pixels - (pixels % scale)
   const [height, width] = [side(args.height ?? image.height), side(args.width ?? image.width)]
   if (height === 0 || width === 0)
