@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { cpSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import fc from 'fast-check'
@@ -48,11 +48,24 @@ describe('CLIPTokenizer', () => {
     )
   })
 
+  it.each([
+    ['special_tokens_map.json, as in SD 2', {}, 0],
+    ['a tokenizer_config.json of the newer kind', { added_tokens_decoder: {} }, 49407],
+  ])('believes %s about the padding', async (_what, newer, pad) => {
+    const sd2 = temporaryFolder()
+    cpSync(folder, sd2, { recursive: true })
+    writeFileSync(join(sd2, 'tokenizer_config.json'), JSON.stringify({ pad_token: '<|endoftext|>', ...newer }))
+    writeFileSync(join(sd2, 'special_tokens_map.json'), JSON.stringify({ pad_token: '!' }))
+    expect((await CLIPTokenizer.fromFolder(sd2)).padTokenId).toBe(pad)
+  })
+
   it('pads with what the settings name, as SD 2 does', () => {
     const vocab = JSON.parse(readFileSync(join(folder, 'vocab.json'), 'utf8'))
     const vocabulary = vocabularyOf(clipTokenizerJson(vocab, readFileSync(join(folder, 'merges.txt'), 'utf8')))
     const named = new CLIPTokenizer(vocabulary, { pad_token: { content: '!' } })
     expect(named.encode('a cat', 7)).toEqual([49406, 320, 2368, 49407, 0, 0, 0])
+    // transformers finds the padding token in a text too, like any special token.
+    expect(named.encode('wow! a!b !!', 10)).toEqual([49406, 2781, 0, 320, 0, 321, 0, 0, 49407, 0])
     expect(new CLIPTokenizer(vocabulary, {}, { pad_token_id: 0 }).encode('a cat', 6)).toEqual([
       49406, 320, 2368, 49407, 0, 0,
     ])

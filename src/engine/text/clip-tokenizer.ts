@@ -64,12 +64,16 @@ export class CLIPTokenizer {
   /** Tokens in a context, the begin and end tokens included: 77 for CLIP. */
   readonly modelMaxLength: number
   readonly #vocabulary: Vocabulary
+  /** Where a word of the vocabulary was named as padding (SD 2: "!"). */
+  readonly #padToken: string | undefined
 
   constructor(vocabulary: Vocabulary, settings: TokenizerSettings = {}, encoder: TextEncoderSettings = {}) {
     this.#vocabulary = vocabulary
     this.bosTokenId = this.#special(settings.bos_token, encoder.bos_token_id, '<|startoftext|>')
     this.eosTokenId = this.#special(settings.eos_token, encoder.eos_token_id, '<|endoftext|>')
     this.padTokenId = this.#special(settings.pad_token, encoder.pad_token_id ?? this.eosTokenId)
+    const padToken = contentOf(settings.pad_token)
+    if (padToken && ![this.bosTokenId, this.eosTokenId].includes(this.padTokenId)) this.#padToken = padToken
     this.modelMaxLength = contextLength(settings, encoder)
   }
 
@@ -81,7 +85,9 @@ export class CLIPTokenizer {
     try {
       const special = await optionalJson(join(folder, 'special_tokens_map.json'))
       const config = await optionalJson(join(folder, 'tokenizer_config.json'))
-      return new CLIPTokenizer(await readVocabulary(folder), { ...special, ...config }, encoder)
+      // As in transformers, the map is right (SD 2: its padding) unless the config is of the newer kind that needs no map.
+      const settings = 'added_tokens_decoder' in config ? { ...special, ...config } : { ...config, ...special }
+      return new CLIPTokenizer(await readVocabulary(folder), settings, encoder)
     } catch (error) {
       if (error instanceof EngineError) throw error
       throw new EngineError('model', `The tokenizer in ${folder} cannot be read; download the model again.`, {
@@ -100,9 +106,15 @@ export class CLIPTokenizer {
     )
   }
 
-  /** Begin, the text's tokens cut to fit, end, padding: `length` ids. */
+  /**
+   * Begin, the text's tokens cut to fit, end, padding: `length` ids. As in transformers, the text of the padding token is
+   * that token wherever it stands, so SD 2's and SDXL's "wow!" ends in padding; weighted prompts have the word, as in
+   * AUTOMATIC1111.
+   */
   encode(text: string, length = this.modelMaxLength): number[] {
-    return this.frame(this.tokenize(text).slice(0, length - 2), length)
+    const [first = '', ...others] = this.#padToken ? text.split(this.#padToken) : [text]
+    const tokens = [...this.tokenize(first), ...others.flatMap((part) => [this.padTokenId, ...this.tokenize(part)])]
+    return this.frame(tokens.slice(0, length - 2), length)
   }
 
   /** Puts begin and end around tokens and pads them to `length`. */
@@ -119,14 +131,20 @@ export class CLIPTokenizer {
   }
 
   #special(token: unknown, id: unknown, usual?: string): number {
-    const content = typeof token === 'object' && token !== null ? (token as { content?: unknown }).content : token
-    const named = typeof content === 'string' ? this.#vocabulary.idOf(content) : undefined
+    const content = contentOf(token)
+    const named = content === undefined ? undefined : this.#vocabulary.idOf(content)
     if (named !== undefined) return named
     if (typeof id === 'number') return id
     const found = usual === undefined ? undefined : this.#vocabulary.idOf(usual)
     if (found !== undefined) return found
     throw new EngineError('model', 'The tokenizer names no begin and end tokens; download the model again.')
   }
+}
+
+/** A special token is its text, or an object that holds it. */
+function contentOf(token: unknown): string | undefined {
+  const content = typeof token === 'object' && token !== null ? (token as { content?: unknown }).content : token
+  return typeof content === 'string' ? content : undefined
 }
 
 function contextLength(settings: TokenizerSettings, encoder: TextEncoderSettings): number {
