@@ -66,8 +66,10 @@ describe('CLIPTokenizer', () => {
     expect(named.encode('a cat', 7)).toEqual([49406, 320, 2368, 49407, 0, 0, 0])
     // transformers finds the padding token in a text too, like any special token.
     expect(named.encode('wow! a!b !!', 10)).toEqual([49406, 2781, 0, 320, 0, 321, 0, 0, 49407, 0])
-    expect(new CLIPTokenizer(vocabulary, {}, { pad_token_id: 0 }).encode('a cat', 6)).toEqual([
-      49406, 320, 2368, 49407, 0, 0,
+    // What the text encoder's config says may be as in SD 1: ids of another tokenizer.
+    const encoder = { bos_token_id: 0, eos_token_id: 2, pad_token_id: 1 }
+    expect(new CLIPTokenizer(vocabulary, {}, encoder).encode('a cat', 6)).toEqual([
+      49406, 320, 2368, 49407, 49407, 49407,
     ])
   })
 

@@ -22,7 +22,6 @@ export interface TokenizerSettings {
 export interface TextEncoderSettings {
   readonly bos_token_id?: unknown
   readonly eos_token_id?: unknown
-  readonly pad_token_id?: unknown
   readonly max_position_embeddings?: unknown
 }
 
@@ -71,7 +70,7 @@ export class CLIPTokenizer {
     this.#vocabulary = vocabulary
     this.bosTokenId = this.#special(settings.bos_token, encoder.bos_token_id, '<|startoftext|>')
     this.eosTokenId = this.#special(settings.eos_token, encoder.eos_token_id, '<|endoftext|>')
-    this.padTokenId = this.#special(settings.pad_token, encoder.pad_token_id ?? this.eosTokenId)
+    this.padTokenId = this.#special(settings.pad_token, this.eosTokenId)
     const padToken = contentOf(settings.pad_token)
     if (padToken && ![this.bosTokenId, this.eosTokenId].includes(this.padTokenId)) this.#padToken = padToken
     this.modelMaxLength = contextLength(settings, encoder)
@@ -134,9 +133,10 @@ export class CLIPTokenizer {
     const content = contentOf(token)
     const named = content === undefined ? undefined : this.#vocabulary.idOf(content)
     if (named !== undefined) return named
-    if (typeof id === 'number') return id
+    // Before the text encoder's word, which in SD 1's config is 0 and 2: transformers does not ask it at all.
     const found = usual === undefined ? undefined : this.#vocabulary.idOf(usual)
     if (found !== undefined) return found
+    if (typeof id === 'number') return id
     throw new EngineError('model', 'The tokenizer names no begin and end tokens; download the model again.')
   }
 }
