@@ -11,16 +11,31 @@ export type EngineErrorCode =
   | 'numeric'
   /** The safety checker flagged the image and the caller asked for refusal. */
   | 'nsfw'
+  /** The caller's `signal` was aborted. */
+  | 'aborted'
   /** The engine process ended in the middle of the work. */
   | 'crashed'
 
-/** `message` is one sentence that a person can act on. An aborted `signal` throws its own `reason` instead, as `fetch` does. */
+/** `message` is one sentence that a person can act on. */
 export class EngineError extends Error {
-  override readonly name = 'EngineError'
+  /** `EngineError`, but `AbortError` where the signal was aborted, which is how others name it. */
+  override readonly name: 'EngineError' | 'AbortError'
   readonly code: EngineErrorCode
 
   constructor(code: EngineErrorCode, message: string, options?: ErrorOptions) {
     super(message, options)
+    this.name = code === 'aborted' ? 'AbortError' : 'EngineError'
     this.code = code
   }
+}
+
+/** @throws the signal's `reason` where its owner gave one, as `fetch` does, else EngineError 'aborted'. */
+export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (!signal?.aborted) return
+  const { reason } = signal
+  const isUnsaid = reason instanceof DOMException && reason.name === 'AbortError'
+  if (!isUnsaid) throw reason
+  throw new EngineError('aborted', 'The signal was aborted before the images were done; call again to make them.', {
+    cause: reason,
+  })
 }

@@ -234,7 +234,16 @@ describe('an argument that cannot work', () => {
     )
   })
 
-  it('an aborted signal: its own reason, before or between steps', async () => {
+  it('an aborted signal', async () => {
+    const generated = pipe.generate({ prompt: 'a cat', signal: AbortSignal.abort() })
+    await expect(generated).rejects.toMatchObject({
+      name: 'AbortError',
+      code: 'aborted',
+      message: expect.stringMatching(/call again/),
+    })
+  })
+
+  it('a signal aborted for a reason: that reason, before or between steps', async () => {
     const reason = new Error('the person changed their mind')
     await expect(pipe.generate({ prompt: 'a cat', signal: AbortSignal.abort(reason) })).rejects.toBe(reason)
     const controller = new AbortController()

@@ -1,6 +1,6 @@
 /** The denoising loop, one model evaluation at a time: `generate()` runs it to the end, a bot's engine between other work. */
 
-import { EngineError } from '../errors.ts'
+import { EngineError, throwIfAborted } from '../errors.ts'
 import { type NumpyImages, postprocess, toBitmaps, toPng } from '../images/image-processor.ts'
 import type { StableDiffusionSafetyChecker } from '../models/safety-checker.ts'
 import type { Conditioning, UNet2DConditionModel } from '../models/unet.ts'
@@ -104,12 +104,12 @@ export class Sampling<Output extends OutputType = OutputType> {
 
   /**
    * One model evaluation.
-   * @throws the signal's `reason` when it is aborted; EngineError 'numeric' for NaN, 'device' when the device fails.
+   * @throws EngineError 'numeric' for NaN, 'device' when the device fails, 'aborted' or the signal's own `reason`.
    */
   async next(): Promise<void> {
     const { scheduler, timesteps, usesGuidance, guidanceScale, onStepEnd, signal } = this.#plan
     if (this.done) throw new EngineError('argument', 'This sampling is done: call finish(), or begin another.')
-    signal?.throwIfAborted()
+    throwIfAborted(signal)
     const timestep = timesteps[this.#step]!
     const prediction = await this.#predict(scheduler.scaleModelInput(this.#latents, timestep), timestep)
     const noise = usesGuidance ? guide(prediction, guidanceScale, this.#latents.dims) : prediction
@@ -121,12 +121,12 @@ export class Sampling<Output extends OutputType = OutputType> {
 
   /**
    * Decodes the latents as they are now, asks the safety checker, and gives what `outputType` asked for.
-   * @throws the signal's `reason` when it is aborted.
+   * @throws EngineError 'aborted', or the signal's own `reason`.
    */
   async finish(): Promise<PipelineOutput<Output>> {
     const { outputType, signal, offloads } = this.#plan
     const { unet, vae, safetyChecker } = this.#models
-    signal?.throwIfAborted()
+    throwIfAborted(signal)
     if (offloads) await unet.model.release()
     if (outputType === 'latent') return { images: this.#latents } as PipelineOutput<Output>
     const images = postprocess(await vae.decode(this.#latents))

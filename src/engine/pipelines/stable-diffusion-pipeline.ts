@@ -1,6 +1,6 @@
 /** diffusers' `StableDiffusionPipeline`, for every family: open a model, ask for images, all at once or step by step. */
 
-import { EngineError } from '../errors.ts'
+import { EngineError, throwIfAborted } from '../errors.ts'
 import { bestDevice, type Device, requireDevice, unavailable } from '../models/device.ts'
 import type { Scheduler } from '../schedulers/scheduler.ts'
 import { checkArguments, checkTensor, type GenerateArguments, type OutputType, wrong } from './arguments.ts'
@@ -163,7 +163,7 @@ export class StableDiffusionPipeline {
   /**
    * Makes images.
    * @throws EngineError 'argument' for an argument that cannot work, 'numeric' for NaN, 'device' when the device fails;
-   *   the signal's `reason` when it is aborted.
+   *   'aborted', or the signal's own `reason`, when it is aborted.
    */
   async generate<Output extends OutputType = 'png'>(args: GenerateArguments<Output>): Promise<PipelineOutput<Output>> {
     const sampling = await this.begin(args)
@@ -174,7 +174,7 @@ export class StableDiffusionPipeline {
   /** The same, step by step: encodes the prompts, draws the noise, and leaves the rest to the caller. */
   async begin<Output extends OutputType = 'png'>(args: GenerateArguments<Output>): Promise<Sampling<Output>> {
     checkArguments(args)
-    args.signal?.throwIfAborted()
+    throwIfAborted(args.signal)
     const task = this.#taskOf(args)
     const { modelInfo: info, generationConfig } = this.#components
     const defaults = modelDefaults(info.family, task, generationConfig)
@@ -191,7 +191,7 @@ export class StableDiffusionPipeline {
     const options = { task, height, width, batch, guidanceScale, usesGuidance }
     const conditioning = await conditioningOf(this.#components, args, options)
     if (this.#offloading) await this.#releaseEncoders()
-    args.signal?.throwIfAborted()
+    throwIfAborted(args.signal)
     const { callbackOnStepEnd } = args
     // LCM's own pipelines decode what the last step took for the finished latents, whatever a callback makes of them.
     const replaceable = start.timesteps.length - (info.family === 'latent-consistency' && task !== 'inpaint' ? 1 : 0)

@@ -91,7 +91,6 @@ async function fromNoise({ components, scheduler, args, batch }: Request): Promi
   const { family } = components.modelInfo
   // Stable Diffusion's own text-to-image takes both sides from the model unless both are given.
   const bothOrNone = family === 'stable-diffusion' && (args.height === undefined || args.width === undefined)
-  requireMultiples(8, args)
   const { height, width } = sizeOf(components.modelInfo, bothOrNone ? {} : args)
   const dims = latentDims(components.modelInfo, batch, height, width)
   if (args.latents) checkTensor('latents', args.latents, dims)
@@ -101,7 +100,6 @@ async function fromNoise({ components, scheduler, args, batch }: Request): Promi
 async function fromImage({ components, scheduler, timesteps, args, batch }: Request): Promise<Start> {
   requirePlainUnet(components)
   const { vae, modelInfo } = components
-  requireMultiples(8, args)
   const images = await loadImages(args.image!, 'image')
   const { height, width } = imageSize(images[0]!, args, modelInfo.vaeScaleFactor)
   const dims = latentDims(modelInfo, batch, height, width)
@@ -119,8 +117,6 @@ async function fromImage({ components, scheduler, timesteps, args, batch }: Requ
 
 async function fromMaskedImage({ components, scheduler, timesteps, args, strength, batch }: Request): Promise<Start> {
   const { unet, vae, modelInfo } = components
-  // Of all pipelines, Stable Diffusion's inpainting alone is content with what a VAE of a smaller scale can hold.
-  if (modelInfo.family === 'stable-diffusion-xl') requireMultiples(8, args)
   const images = await loadImages(args.image!, 'image')
   const masks = await loadImages(args.maskImage!, 'maskImage')
   masks.forEach((mask, i) => {
@@ -164,13 +160,9 @@ function sizeOf(
   info: ModelInfo,
   { height = info.height, width = info.width }: Pick<GenerateArguments, 'height' | 'width'>,
 ) {
-  requireMultiples(info.vaeScaleFactor, { height, width })
-  return { height, width }
-}
-
-function requireMultiples(of: number, { height, width }: Pick<GenerateArguments, 'height' | 'width'>): void {
   for (const [name, side] of Object.entries({ height, width }))
-    if (side !== undefined && !(side > 0 && side % of === 0)) throw wrong(name, `a multiple of ${of}`, side)
+    if (!(side > 0 && side % info.vaeScaleFactor === 0)) throw wrong(name, `a multiple of ${info.vaeScaleFactor}`, side)
+  return { height, width }
 }
 
 /** Image-to-image keeps its image's size, but for what the latents cannot hold. */
