@@ -44,6 +44,19 @@ describe('exports of every kind', () => {
     expect(compare(given!.images, wanted!.images).difference).toBeLessThan(1e-4)
   })
 
+  it('its inpainting models, whose graphs do not say how many channels they take', async () => {
+    const folder = tinyPipeline('tiny-inpaint')
+    copyFileSync(join(GRAPHS, 'unet-inpainting.onnx'), join(folder, 'unet', 'model.onnx'))
+    rmSync(join(folder, 'unet', 'config.json'))
+    writeFileSync(join(folder, 'model_index.json'), '{ "_class_name": "OnnxStableDiffusionInpaintPipeline" }')
+    const pipe = await open(folder)
+    const side = { height: 64, width: 64 }
+    const picture = { data: new Uint8Array(64 * 64 * 3), channels: 3, ...side }
+    const args = { prompt: 'a cat', image: picture, maskImage: picture, numInferenceSteps: 1, ...side }
+    const { images } = await pipe.generate({ ...args, outputType: 'latent' })
+    expect(images.dims).toEqual([1, 4, 8, 8])
+  })
+
   it('a tokenizer as tokenizer.json alone', async () => {
     const folder = tinyPipeline('tiny-sd1')
     rmSync(join(folder, 'tokenizer'), { recursive: true })

@@ -60,7 +60,8 @@ export async function loadComponents(
   const scheduler = await loadScheduler(folder)
   const opened: OnnxRuntimeModel[] = []
   try {
-    const unetConfig = (await folder.config('unet', 'config.json')) ?? {}
+    // diffusers' script writes no config, and its inpainting pipeline runs UNets of 9 channels alone.
+    const unetConfig = (await folder.config('unet', 'config.json')) ?? (task === 'inpaint' ? { in_channels: 9 } : {})
     const sampleSize = sampleSizeOf(unetConfig, defaultSampleSize(family))
     const unetModel = await openOnDevice(folder, options, listeners, sampleSize[0] * sampleSize[1] >= FUSED_FROM)
     opened.push(unetModel)
