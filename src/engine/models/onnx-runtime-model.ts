@@ -45,7 +45,8 @@ export class OnnxRuntimeModel {
   #outputs: ReadonlyMap<string, InferenceSession.TensorValueMetadata>
   #turn: Promise<unknown> = Promise.resolve()
   readonly #halves = new Map<string, Uint16Array>()
-  readonly #fed = new WeakMap<Float32Array, OrtTensor>()
+  /** What each float32 input was fed last. */
+  readonly #fed = new Map<string, OrtTensor>()
 
   private constructor(file: GraphFile, settings: SessionSettings, session: InferenceSession) {
     this.part = file.part
@@ -132,6 +133,7 @@ export class OnnxRuntimeModel {
   async #free(): Promise<void> {
     const session = this.#session
     this.#session = undefined
+    this.#fed.clear()
     await session?.release()
   }
 
@@ -147,7 +149,7 @@ export class OnnxRuntimeModel {
 
   /** Exports of a fixed batch run so many rows at a time, the last call filled up with its last row. */
   #runRows(feeds: Feeds, fetches: readonly string[]): Promise<Tensor[]> {
-    const [[name, { shape }]] = this.#inputs as unknown as [[string, InferenceSession.TensorValueMetadata]]
+    const { name, shape } = this.#inputs.values().next().value!
     const batch = shape[0]
     const rows = feeds[name]?.dims[0]
     if (typeof batch !== 'number' || batch < 1 || rows === undefined || rows === batch)
@@ -174,7 +176,7 @@ export class OnnxRuntimeModel {
     for (const input of this.#inputs.values()) {
       const feed = feeds[input.name]
       if (!feed) throw this.#notFed(input)
-      inputs[input.name] = this.#fedBefore(feed) ?? this.#toOrt(input, feed)
+      inputs[input.name] = this.#fedBefore(input.name, feed) ?? this.#toOrt(input, feed)
     }
     let results: InferenceSession.ReturnType
     try {
@@ -186,9 +188,9 @@ export class OnnxRuntimeModel {
   }
 
   /** What is fed again in the next step has kept its memory, and so the tensor around it. */
-  #fedBefore({ data, dims }: Feed): OrtTensor | undefined {
-    const kept = data instanceof Float32Array ? this.#fed.get(data) : undefined
-    return kept?.dims === dims ? kept : undefined
+  #fedBefore(name: string, { data, dims }: Feed): OrtTensor | undefined {
+    const last = this.#fed.get(name)
+    return last && last.data === data && last.dims === dims ? last : undefined
   }
 
   #toOrt({ name, type, shape }: InferenceSession.TensorValueMetadata, feed: Feed): OrtTensor {
@@ -198,7 +200,7 @@ export class OnnxRuntimeModel {
     switch (type) {
       case 'float32': {
         const tensor = new OrtTensor('float32', singles(data), dims)
-        if (data instanceof Float32Array) this.#fed.set(data, tensor)
+        this.#fed.set(name, tensor)
         return tensor
       }
       case 'float16':

@@ -89,11 +89,11 @@ export class UNet2DConditionModel {
   }
 
   /** Scalar in optimum's exports of today; one a row in diffusers' script's; a lone one ("steps") in optimum's of 2023. */
-  #timestep(timestep: number, rows: number): { data: number[]; dims: number[] } {
+  #timestep(timestep: number, rows: number): Tensor {
     const shape = this.model.inputs.get('timestep')?.shape ?? []
-    if (shape.length === 0) return { data: [timestep], dims: [] }
+    if (shape.length === 0) return { data: Float32Array.of(timestep), dims: [] }
     const count = shape[0] === 1 || shape[0] === 'steps' ? 1 : rows
-    return { data: Array<number>(count).fill(timestep), dims: [count] }
+    return { data: new Float32Array(count).fill(timestep), dims: [count] }
   }
 }
 

@@ -121,10 +121,9 @@ export class PNDMScheduler extends AlphaScheduler<typeof DEFAULTS> implements Sc
       (alphaProd * Math.sqrt(1 - alphaProdPrev) + Math.sqrt(alphaProd * (1 - alphaProd) * alphaProdPrev))
     // ε = α v + σ x. One sum of sample and outputs, with no tensor for ε in between.
     const [ofOutput, ofSample] = this.#predictionType === 'v_prediction' ? [alpha, sigma] : [1, 0]
-    const prevSample = weightedSum(
-      [sampleWeight + epsilonWeight * ofSample, sample],
-      ...outputs.map(([weight, output]): Term => [epsilonWeight * ofOutput * weight, output]),
-    )
+    const terms: Term[] = [[sampleWeight + epsilonWeight * ofSample, sample]]
+    for (const [weight, output] of outputs) terms.push([epsilonWeight * ofOutput * weight, output])
+    const prevSample = weightedSum(...terms)
     const predict = () => predictOriginal(this.#predictionType, weightedSum(...outputs), sample, alpha, sigma)
     return new TransferOutput(prevSample, predict)
   }
