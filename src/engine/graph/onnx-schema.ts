@@ -63,7 +63,7 @@ const root = protobuf.Root.fromJSON({
 })
 
 /** `TensorProto.DataType`. */
-export const DataType = { FLOAT: 1, INT64: 7, BOOL: 9 } as const
+export const DataType = { FLOAT: 1, INT64: 7, BOOL: 9, FLOAT16: 10 } as const
 
 /** `AttributeProto.AttributeType`. */
 export const AttributeType = { FLOAT: 1, INT: 2, GRAPH: 5, INTS: 7 } as const

@@ -1,17 +1,15 @@
 /** What a graph's weights are made of, which its inputs and outputs need not show. */
 
 import { readOnnx } from './onnx-file.ts'
-
-/** ONNX's `TensorProto.DataType`. */
-const [FLOAT, FLOAT16] = [1, 10]
+import { DataType } from './onnx-schema.ts'
 
 /** Whether more of the weights are half precision than float32. @throws EngineError `model` when the file is broken */
 export function hasHalfWeights(path: string): boolean {
   let balance = 0
   for (const { tensor } of readOnnx(path).initializers) {
     const numbers = tensor.dims.reduce((product, dim) => product * Number(dim), 1)
-    if (tensor.dataType === FLOAT16) balance += numbers
-    if (tensor.dataType === FLOAT) balance -= numbers
+    if (tensor.dataType === DataType.FLOAT16) balance += numbers
+    if (tensor.dataType === DataType.FLOAT) balance -= numbers
   }
   return balance > 0
 }

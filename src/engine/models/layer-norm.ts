@@ -2,12 +2,9 @@
 
 import { closeSync, openSync, readSync } from 'node:fs'
 import { type Initializer, readOnnx } from '../graph/onnx-file.ts'
-import type { NodeProto } from '../graph/onnx-schema.ts'
+import { DataType, type NodeProto } from '../graph/onnx-schema.ts'
 import type { Tensor } from '../tensor.ts'
 import { fromFloat16 } from './float16.ts'
-
-/** ONNX's numbers for the types that weights have. */
-const [FLOAT, FLOAT16] = [1, 10]
 
 export class LayerNorm {
   readonly #weight: Float32Array
@@ -72,8 +69,8 @@ function weights(path: string, { tensor, data }: Initializer): Float32Array | un
   const bytes = data ? readAt(path, data.offset, data.length) : tensor.rawData
   if (!bytes?.length) return undefined
   const copy = Uint8Array.from(bytes)
-  if (tensor.dataType === FLOAT) return new Float32Array(copy.buffer)
-  return tensor.dataType === FLOAT16 ? fromFloat16(new Uint16Array(copy.buffer)) : undefined
+  if (tensor.dataType === DataType.FLOAT) return new Float32Array(copy.buffer)
+  return tensor.dataType === DataType.FLOAT16 ? fromFloat16(new Uint16Array(copy.buffer)) : undefined
 }
 
 function readAt(path: string, offset: number, length: number): Uint8Array {
