@@ -113,8 +113,9 @@ function repeated(tensor: Tensor, batch: number): Tensor {
   return concatRows(Array.from({ length: batch }, (_, row) => rows[row % rows.length]!))
 }
 
+/** Most schedulers start from unit noise: then it is the tensor itself. */
 function scaled(tensor: Tensor, factor: number): Tensor {
-  return { data: tensor.data.map((value) => value * factor), dims: tensor.dims }
+  return factor === 1 ? tensor : { data: tensor.data.map((value) => value * factor), dims: tensor.dims }
 }
 
 function maskedImages(images: Tensor, masks: Tensor, rows: number): Tensor {
