@@ -1,11 +1,11 @@
 /** One graph of a pipeline in ONNX Runtime: fed with plain float32 data, whatever types and ranks its export has. */
 
-import { env, InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node'
+import { env, InferenceSession, type Tensor as OrtTensor } from 'onnxruntime-node'
 import { EngineError } from '../errors.ts'
 import { hasHalfWeights } from '../graph/weight-type.ts'
 import { concatRows, type Tensor } from '../tensor.ts'
 import { type Device, providerOptions } from './device.ts'
-import { fromFloat16, toFloat16 } from './float16.ts'
+import { allFinite, type Feed, fromOrt, toOrt } from './ort-tensor.ts'
 import { openError, runError } from './session-error.ts'
 
 // Every failure is thrown and put into words here; ONNX Runtime's own lines on stderr would only repeat it.
@@ -27,9 +27,6 @@ export interface SessionSettings {
   /** Told in a sentence what the person should know, such as a change to float32. */
   readonly onNotice?: (message: string) => void
 }
-
-/** Ids, flags and timesteps are given as numbers; they become what the input wants. */
-export type Feed = { readonly data: Float32Array | readonly number[]; readonly dims: readonly number[] }
 
 /** By input name; those that a graph does not take are left out. */
 export type Feeds = Readonly<Record<string, Feed | undefined>>
@@ -196,27 +193,11 @@ export class OnnxRuntimeModel {
   #toOrt({ name, type, shape }: InferenceSession.TensorValueMetadata, feed: Feed): OrtTensor {
     if (shape.some((dim, i) => typeof dim === 'number' && dim > 0 && dim !== feed.dims[i]))
       throw this.#wrongShape(name, shape, feed)
-    const { data, dims } = feed
-    switch (type) {
-      case 'float32': {
-        const tensor = new OrtTensor('float32', singles(data), dims)
-        this.#fed.set(name, tensor)
-        return tensor
-      }
-      case 'float16':
-        return halfTensor(toFloat16(singles(data), this.#halfBuffer(name, data.length)), dims)
-      case 'float64':
-        return new OrtTensor('float64', Float64Array.from(data), dims)
-      case 'int64':
-        return new OrtTensor('int64', int64s(data), dims)
-      case 'int32':
-        return new OrtTensor('int32', Int32Array.from(data, whole), dims)
-      default:
-        throw new EngineError(
-          'model',
-          `The ${this.part}'s input "${name}" has the type ${type}, which is not supported.`,
-        )
-    }
+    const tensor = toOrt(type, feed, (length) => this.#halfBuffer(name, length))
+    if (!tensor)
+      throw new EngineError('model', `The ${this.part}'s input "${name}" has the type ${type}, which is not supported.`)
+    if (type === 'float32') this.#fed.set(name, tensor)
+    return tensor
   }
 
   #halfBuffer(name: string, length: number): Uint16Array {
@@ -280,52 +261,4 @@ function rowsAt({ data, dims }: Feed, from: number, count: number): Feed {
     out.set(data.slice(at, at + size), row * size)
   }
   return { data: out, dims: [count, ...dims.slice(1)] }
-}
-
-/** Graphs of whole timesteps get fractional ones cut, as optimum casts them; one that is whole but for rounding stays. */
-function whole(n: number): number {
-  return Math.trunc(n + 1e-3)
-}
-
-function int64s(data: Float32Array | readonly number[]): BigInt64Array {
-  const out = new BigInt64Array(data.length)
-  for (let i = 0; i < data.length; i++) out[i] = BigInt(whole(data[i]!))
-  return out
-}
-
-function singles(data: Float32Array | readonly number[]): Float32Array {
-  return data instanceof Float32Array ? data : new Float32Array(data)
-}
-
-/** `new Tensor('float16', …)` refuses a Uint16Array where Float16Array is global (Node 23 and later); this works on all. */
-function halfTensor(data: Uint16Array, dims: readonly number[]): OrtTensor {
-  return { type: 'float16', dims, data, location: 'cpu' } as unknown as OrtTensor
-}
-
-function fromOrt({ type, data, dims }: OrtTensor): Tensor {
-  if (data instanceof Float32Array) return { data, dims }
-  if (type === 'float16') return { data: fromFloat16(bitsOf(data as unknown as Uint16Array)), dims }
-  return { data: Float32Array.from(data as ArrayLike<number | bigint>, Number), dims }
-}
-
-/** Half precision comes as Uint16Array from Node 20's binding and as Float16Array where that is global. */
-function bitsOf({ buffer, byteOffset, length }: Uint16Array): Uint16Array {
-  return new Uint16Array(buffer, byteOffset, length)
-}
-
-/**
- * A double holds the sum of any number of float32: it is finite if all of them are. In four parts, since each addition waits
- * for the one before it.
- */
-function allFinite({ data }: Tensor): boolean {
-  const whole = data.length - (data.length % 4)
-  let [a, b, c, d] = [0, 0, 0, 0]
-  for (let i = 0; i < whole; i += 4) {
-    a += data[i]!
-    b += data[i + 1]!
-    c += data[i + 2]!
-    d += data[i + 3]!
-  }
-  for (let i = whole; i < data.length; i++) a += data[i]!
-  return Number.isFinite(a + b + c + d)
 }
