@@ -112,8 +112,8 @@ export class Sampling<Output extends OutputType = OutputType> {
     throwIfAborted(signal)
     const timestep = timesteps[this.#step]!
     const prediction = await this.#predict(scheduler.scaleModelInput(this.#latents, timestep), timestep)
-    const noise = usesGuidance ? guide(prediction, guidanceScale, this.#latents.dims) : prediction
-    this.#lastStep = scheduler.step(noise, timestep, this.#latents, this.#stepOptions)
+    const modelOutput = usesGuidance ? guide(prediction, guidanceScale, this.#latents.dims) : prediction
+    this.#lastStep = scheduler.step(modelOutput, timestep, this.#latents, this.#stepOptions)
     this.#latents = this.#keepUnmasked(this.#lastStep.prevSample)
     if (onStepEnd) this.#latents = (await onStepEnd(this.#step, timestep, this.#latents)) ?? this.#latents
     this.#step++
