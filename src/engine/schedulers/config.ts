@@ -5,8 +5,8 @@ import type { SchedulerConfig } from './scheduler.ts'
 
 /**
  * The class's defaults under the given keys. As in diffusers (`configuration_utils.py`), keys that the class does not know
- * are carried along, and values that were only the other class's defaults (its `_use_default_values`) are not. What this
- * function returned for the class is its own completion: each sampling's scheduler is made from one.
+ * are carried along, and values that were only the other class's defaults (its `_use_default_values`) are not. What a
+ * scheduler of the class has for its config is its own completion: each sampling's scheduler is made from one.
  *
  * @throws EngineError 'argument' when a key has another type than the class's default.
  */
@@ -15,7 +15,7 @@ export function completeConfig<Defaults extends SchedulerConfig>(
   defaults: Defaults,
   given: SchedulerConfig,
 ): Defaults & SchedulerConfig {
-  if (completed.has(given) && given._class_name === className) return given as Defaults & SchedulerConfig
+  if (settingsByConfig.has(given) && given._class_name === className) return given as Defaults & SchedulerConfig
   const unset = Array.isArray(given._use_default_values) ? given._use_default_values : []
   const own = Object.fromEntries(
     Object.entries(given).filter(([key, value]) => value !== undefined && !unset.includes(key)),
@@ -28,17 +28,13 @@ export function completeConfig<Defaults extends SchedulerConfig>(
         `${className}: ${key} is ${JSON.stringify(value)} but must be a ${kind(fallback)}.`,
       )
   }
-  const complete = Object.freeze({
+  return Object.freeze({
     ...defaults,
     ...own,
     _class_name: className,
     _use_default_values: Object.keys(defaults).filter((key) => !Object.hasOwn(own, key)),
   })
-  completed.add(complete)
-  return complete
 }
-
-const completed = new WeakSet<SchedulerConfig>()
 
 /**
  * What a class reads of its config: the keys that it knows, so that a key carried along for another class has no effect. A
