@@ -27,3 +27,20 @@ export function concatRows(parts: readonly Tensor[]): Tensor {
   }
   return { data, dims: [parts.reduce((sum, part) => sum + part.dims[0]!, 0), ...parts[0]!.dims.slice(1)] }
 }
+
+/**
+ * A double holds the sum of any number of float32: it is finite if all of them are. In four parts, since each addition waits
+ * for the one before it.
+ */
+export function allFinite(data: Float32Array): boolean {
+  const whole = data.length - (data.length % 4)
+  let [a, b, c, d] = [0, 0, 0, 0]
+  for (let i = 0; i < whole; i += 4) {
+    a += data[i]!
+    b += data[i + 1]!
+    c += data[i + 2]!
+    d += data[i + 3]!
+  }
+  for (let i = whole; i < data.length; i++) a += data[i]!
+  return Number.isFinite(a + b + c + d)
+}

@@ -2,9 +2,9 @@
 
 import sharp, { type Sharp } from 'sharp'
 import { EngineError } from '../errors.ts'
-import type { Tensor } from '../tensor.ts'
+import { allFinite, type Tensor } from '../tensor.ts'
 import { encodePng } from './png.ts'
-import { type Bitmap, resize } from './resample.ts'
+import { type Bitmap, nearestIndices, resize } from './resample.ts'
 
 /**
  * Pixels as they are: 8 bits a channel, or floats in 0..1; the shape as sharp's `info` or as `dims`, `[h, w, c]` or, for
@@ -60,8 +60,7 @@ async function loadImage(input: ImageInput, name: string): Promise<LoadedImage> 
       return await decode(sharp(input, { limitInputPixels: MOST_PIXELS }))
     const { width, height, channels } = shapeOf(input)
     if (input.data.length !== width * height * channels) throw new Error('the data do not fill its width and height')
-    if (input.data instanceof Float32Array && !input.data.every(Number.isFinite))
-      throw new Error('it holds NaN or infinity')
+    if (input.data instanceof Float32Array && !allFinite(input.data)) throw new Error('it holds NaN or infinity')
     if (input.data instanceof Float32Array && (channels === 1 || channels === 3))
       return { data: input.data, width, height, channels }
     const data = input.data instanceof Float32Array ? eightBit(input.data) : input.data
@@ -136,16 +135,14 @@ function sized(image: LoadedImage, height: number, width: number) {
   return { pixels: nearest({ ...image, data }, height, width), channels, white: 1 }
 }
 
-/** torch's `interpolate` in its default mode: the pixel at the floor of the index times a float32 scale. */
 function nearest(image: FloatImage, height: number, width: number): Float32Array {
   const { data, channels } = image
   if (height === image.height && width === image.width) return data
-  const [down, right] = [Math.fround(image.height / height), Math.fround(image.width / width)]
+  const [rows, columns] = [nearestIndices(image.height, height), nearestIndices(image.width, width)]
   const out = new Float32Array(height * width * channels)
   for (let y = 0; y < height; y++)
     for (let x = 0; x < width; x++) {
-      const [fromY, fromX] = [Math.floor(Math.fround(y * down)), Math.floor(Math.fround(x * right))]
-      const from = (Math.min(fromY, image.height - 1) * image.width + Math.min(fromX, image.width - 1)) * channels
+      const from = (rows[y]! * image.width + columns[x]!) * channels
       for (let channel = 0; channel < channels; channel++)
         out[(y * width + x) * channels + channel] = data[from + channel]!
     }

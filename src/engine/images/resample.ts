@@ -23,6 +23,12 @@ export function resize(image: Bitmap, width: number, height: number, filter: Fil
   return height === image.height ? narrow : transpose(resizeRows(transpose(narrow), height, filter))
 }
 
+/** torch's `interpolate` in its default mode: for each output index the floor of it times a float32 scale. */
+export function nearestIndices(inSize: number, outSize: number): Uint32Array {
+  const scale = Math.fround(inSize / outSize)
+  return Uint32Array.from({ length: outSize }, (_, out) => Math.min(Math.floor(Math.fround(out * scale)), inSize - 1))
+}
+
 /** For each output pixel: the first input pixel that counts, and the weights from there on. */
 function weightsOf(inSize: number, outSize: number, filter: Filter): { from: number; weights: Int32Array }[] {
   const { support, weight } = FILTERS[filter]

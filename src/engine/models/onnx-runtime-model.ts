@@ -3,9 +3,9 @@
 import { env, InferenceSession, type Tensor as OrtTensor } from 'onnxruntime-node'
 import { EngineError } from '../errors.ts'
 import { hasHalfWeights } from '../graph/weight-type.ts'
-import { concatRows, type Tensor } from '../tensor.ts'
+import { allFinite, concatRows, type Tensor } from '../tensor.ts'
 import { type Device, providerOptions } from './device.ts'
-import { allFinite, type Feed, fromOrt, toOrt } from './ort-tensor.ts'
+import { type Feed, fromOrt, toOrt } from './ort-tensor.ts'
 import { openError, runError } from './session-error.ts'
 
 // Every failure is thrown and put into words here; ONNX Runtime's own lines on stderr would only repeat it.
@@ -120,7 +120,7 @@ export class OnnxRuntimeModel {
 
   async #runFinite(feeds: Feeds, fetches: readonly string[]): Promise<Tensor[]> {
     const results = await this.#runRows(feeds, fetches)
-    if (results.every(allFinite)) return results
+    if (results.every(({ data }) => allFinite(data))) return results
     if (this.#fp32Path === undefined || this.#path === this.#fp32Path) throw this.#notFinite()
     this.#settings.onNotice?.(`The ${this.part} computed NaN in half precision; using its float32 file instead.`)
     await this.#reopen(this.#fp32Path, this.#settings)

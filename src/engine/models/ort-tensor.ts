@@ -38,23 +38,6 @@ export function fromOrt({ type, data, dims }: OrtTensor): Tensor {
   return { data: Float32Array.from(data as ArrayLike<number | bigint>, Number), dims }
 }
 
-/**
- * A double holds the sum of any number of float32: it is finite if all of them are. In four parts, since each addition waits
- * for the one before it.
- */
-export function allFinite({ data }: Tensor): boolean {
-  const whole = data.length - (data.length % 4)
-  let [a, b, c, d] = [0, 0, 0, 0]
-  for (let i = 0; i < whole; i += 4) {
-    a += data[i]!
-    b += data[i + 1]!
-    c += data[i + 2]!
-    d += data[i + 3]!
-  }
-  for (let i = whole; i < data.length; i++) a += data[i]!
-  return Number.isFinite(a + b + c + d)
-}
-
 /** Graphs of whole timesteps get fractional ones cut, as optimum casts them; one that is whole but for rounding stays. */
 function whole(n: number): number {
   return Math.trunc(n + 1e-3)

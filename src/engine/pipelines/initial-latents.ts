@@ -1,6 +1,7 @@
 /** Where the denoising starts: noise, an image with noise, or an image with a mask, drawn in diffusers' order. */
 
 import { EngineError } from '../errors.ts'
+import { nearestIndices } from '../images/resample.ts'
 import type { AutoencoderKL } from '../models/vae.ts'
 import { Generator, type Generators } from '../random/generator.ts'
 import { randnTensor } from '../random/randn-tensor.ts'
@@ -128,14 +129,14 @@ function maskedImages(images: Tensor, masks: Tensor, rows: number): Tensor {
   )
 }
 
-/** torch's `interpolate` in its default mode: the pixel at the floor of the scaled index. */
 function nearest({ data, dims }: Tensor, height: number, width: number): Tensor {
   const [rows = 0, channels = 0, inHeight = 0, inWidth = 0] = dims
+  const [fromRows, fromColumns] = [nearestIndices(inHeight, height), nearestIndices(inWidth, width)]
   const out = new Float32Array(rows * channels * height * width)
   for (let plane = 0; plane < rows * channels; plane++)
     for (let y = 0; y < height; y++)
       for (let x = 0; x < width; x++) {
-        const from = Math.floor((y * inHeight) / height) * inWidth + Math.floor((x * inWidth) / width)
+        const from = fromRows[y]! * inWidth + fromColumns[x]!
         out[(plane * height + y) * width + x] = data[plane * inHeight * inWidth + from]!
       }
   return { data: out, dims: [rows, channels, height, width] }
