@@ -1,4 +1,4 @@
-/** Pillow's image resizing to the bit (`libImaging/Resample.c`), because that is what diffusers' images went through. */
+/** Resizing as diffusers' images go through it: Pillow's to the bit (`libImaging/Resample.c`), and torch's to the nearest pixel. */
 
 export interface Bitmap {
   /** Eight bits a channel, rows from the top. */
