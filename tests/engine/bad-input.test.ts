@@ -189,7 +189,7 @@ describe('an argument that cannot work', () => {
     ],
     [{ clipSkip: Number.NaN }, /`clipSkip` has to be a whole number, at least 1 but is NaN/],
     [{ outputType: 'pil' }, /`outputType` has to be 'png', 'np' or 'latent'/],
-    [{ clipSkip: 1 }, /exported without hidden state 1 from the end/],
+    [{ clipSkip: 5 }, /has no hidden state 5 from the end/],
     [{ image: '/no/such.png' }, /`image` cannot be read/],
     [{ image: Buffer.from('GIF89a, or so it says') }, /`image` cannot be read/],
     [

@@ -10,6 +10,7 @@ import {
   operatorSetIdProto,
   type TensorProto,
   tensorProto,
+  valueInfoProto,
 } from './onnx-schema.ts'
 
 /** A weight in the file; `data` is where its raw bytes lie, when they are inside and large. */
@@ -30,7 +31,7 @@ export interface OnnxGraph {
 }
 
 const MODEL = { graph: 7, opsetImport: 8 }
-const GRAPH = { node: 1, initializer: 5, valueInfo: 13 }
+const GRAPH = { node: 1, initializer: 5, output: 12, valueInfo: 13 }
 const TENSOR = { rawData: 9 }
 
 /** Raw data up to this many bytes is read: constants that the rewriting must know. */
@@ -147,6 +148,11 @@ export function writeOnnx(graph: OnnxGraph, weights: string): Buffer {
   for (const opset of graph.opsets) outer.uint32(tag(MODEL.opsetImport)).bytes(operatorSetIdProto.encode(opset))
   outer.uint32(tag(MODEL.graph)).bytes(body)
   return Buffer.concat([...graph.modelRest, outer.finish()])
+}
+
+/** One more output of a graph, for `graphRest`; ONNX Runtime finds out its type and shape. */
+export function outputField(name: string): Uint8Array {
+  return protobuf.Writer.create().uint32(tag(GRAPH.output)).bytes(valueInfoProto.encode({ name })).finish()
 }
 
 function pointer(location: string, { offset, length }: { offset: number; length: number }) {

@@ -130,4 +130,5 @@ function codec<T extends object>(name: string) {
 
 export const nodeProto = codec<NodeProto>('NodeProto')
 export const tensorProto = codec<TensorProto>('TensorProto')
+export const valueInfoProto = codec<ValueInfoProto>('ValueInfoProto')
 export const operatorSetIdProto = codec<OperatorSetIdProto>('OperatorSetIdProto')

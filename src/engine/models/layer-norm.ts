@@ -1,8 +1,10 @@
 /** A layer norm whose weights are looked up in a graph, for states that the graph gives out before it. */
 
 import { closeSync, openSync, readSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { findLayerNorm } from '../graph/find-layer-norm.ts'
 import { type Initializer, readOnnx } from '../graph/onnx-file.ts'
-import { DataType, type NodeProto } from '../graph/onnx-schema.ts'
+import { DataType, type TensorProto } from '../graph/onnx-schema.ts'
 import type { Tensor } from '../tensor.ts'
 import { fromFloat16 } from './float16.ts'
 
@@ -33,47 +35,41 @@ export class LayerNorm {
 }
 
 /**
- * The layer norm that makes `output`: one node since opset 17, before that a division followed by `Mul` and `Add`.
- * @returns Nothing where the graph makes it in another way, or keeps the weights in a file beside it.
+ * The layer norm that makes `output`.
+ * @returns Nothing where the graph makes it in another way, or without weights of its own.
  */
 export function readLayerNorm(path: string, output: string, epsilon: number): LayerNorm | undefined {
   const { nodes, initializers } = readOnnx(path)
-  const maker = (name: string | undefined): NodeProto | undefined => {
-    const node = nodes.find((one) => name !== undefined && one.output.includes(name))
-    return node && ['Identity', 'Cast'].includes(node.opType) ? maker(node.input[0]) : node
-  }
-  const weight = (name: string | undefined): Float32Array | undefined => {
+  const numbers = (name: string): Float32Array | undefined => {
     const found = initializers.find(({ tensor }) => tensor.name === name)
-    if (found) return weights(path, found)
+    if (found) return read(path, found)
     // Exporters store equal weights once, and give the other names by Identity.
-    const alias = nodes.find((one) => one.opType === 'Identity' && name !== undefined && one.output.includes(name))
-    return alias && weight(alias.input[0])
+    const alias = nodes.find((one) => one.opType === 'Identity' && one.output.includes(name))
+    return alias && numbers(alias.input[0]!)
   }
-  const last = maker(output)
-  if (last?.opType === 'LayerNormalization') return pair(weight(last.input[1]), weight(last.input[2]), epsilon)
-  const scaled = last?.opType === 'Add' ? last.input.map(maker).find((node) => node?.opType === 'Mul') : undefined
-  if (!last || !scaled) return undefined
-  const among = (names: readonly string[]) => names.map(weight).find((found) => found !== undefined)
-  return pair(among(scaled.input), among(last.input), epsilon)
-}
-
-function pair(
-  weight: Float32Array | undefined,
-  bias: Float32Array | undefined,
-  epsilon: number,
-): LayerNorm | undefined {
+  const among = (names: readonly string[] = []) => names.map(numbers).find((found) => found !== undefined)
+  const norm = findLayerNorm(nodes, output)
+  const weight = among(norm?.weights)
+  const bias = among(norm?.biases)
   return weight && bias ? new LayerNorm(weight, bias, epsilon) : undefined
 }
 
-function weights(path: string, { tensor, data }: Initializer): Float32Array | undefined {
-  const bytes = data ? readAt(path, data.offset, data.length) : tensor.rawData
+function read(path: string, { tensor, data }: Initializer): Float32Array | undefined {
+  const bytes = data ? readAt(path, data) : (readExternal(path, tensor) ?? tensor.rawData)
   if (!bytes?.length) return undefined
   const copy = Uint8Array.from(bytes)
   if (tensor.dataType === DataType.FLOAT) return new Float32Array(copy.buffer)
   return tensor.dataType === DataType.FLOAT16 ? fromFloat16(new Uint16Array(copy.buffer)) : undefined
 }
 
-function readAt(path: string, offset: number, length: number): Uint8Array {
+/** Of a tensor that lies in another file: there, from `offset` on. */
+function readExternal(path: string, { externalData = [] }: TensorProto): Uint8Array | undefined {
+  const { location, offset, length } = Object.fromEntries(externalData.map(({ key, value }) => [key, value]))
+  if (location === undefined || length === undefined) return undefined
+  return readAt(join(dirname(path), location), { offset: Number(offset ?? 0), length: Number(length) })
+}
+
+function readAt(path: string, { offset, length }: { offset: number; length: number }): Uint8Array {
   const file = openSync(path, 'r')
   try {
     const bytes = new Uint8Array(length)

@@ -1,6 +1,8 @@
 /** CLIP's text encoder: token ids to the hidden states that condition the UNet. */
 
 import { EngineError } from '../errors.ts'
+import { exposeHiddenStates, findHiddenStates } from '../graph/hidden-states.ts'
+import { readOnnx } from '../graph/onnx-file.ts'
 import type { Tensor } from '../tensor.ts'
 import { type LayerNorm, readLayerNorm } from './layer-norm.ts'
 import type { OnnxRuntimeModel } from './onnx-runtime-model.ts'
@@ -17,8 +19,6 @@ export class CLIPTextModel {
   readonly model: OnnxRuntimeModel
   /** Where `config.json` asks for an attention mask: the id after which a row is padding. */
   readonly #maskedAfter: number | undefined
-  /** `hidden_states.0` … `hidden_states.N`, where the export has them; the last is the final layer's. */
-  readonly #hiddenStates: readonly string[]
   readonly #inputIds: string
   readonly #epsilon: number
   #norm: LayerNorm | undefined
@@ -26,27 +26,31 @@ export class CLIPTextModel {
   constructor(model: OnnxRuntimeModel, config: Config) {
     this.model = model
     this.#maskedAfter = config.use_attention_mask === true ? Number(config.eos_token_id) : undefined
-    this.#hiddenStates = [...model.outputs.keys()]
-      .filter((name) => /^hidden_states[._]\d+$/.test(name))
-      .sort((a, b) => layer(a) - layer(b))
     this.#epsilon = typeof config.layer_norm_eps === 'number' ? config.layer_norm_eps : 1e-5
     this.#inputIds = model.inputs.has('input_ids') ? 'input_ids' : [...model.inputs.keys()][0]!
+  }
+
+  /**
+   * How many layers can be left out at the end: as many as the export shows, or its graph can be made to show.
+   * @param normalised As for `encode`.
+   * @throws EngineError 'model' when the file is broken.
+   */
+  skippableLayers(normalised: boolean): number {
+    if (normalised && !this.#readNorm()) return 0
+    const shown = this.#hiddenStates()
+    const states = shown.length > 0 ? shown : findHiddenStates(readOnnx(this.model.path), this.#lastHiddenState())
+    // The first is what goes into the first layer.
+    return Math.max(0, states.length - 2)
   }
 
   /**
    * @param ids One row a text, all of one length.
    * @param fromEnd Which hidden state: 0 = the normalised output of the last layer, 1 = the layer before's, …
    * @param normalised Whether an earlier layer's output goes through the final layer norm too, as SD 1 and 2 want it.
-   * @throws EngineError 'argument' when the export does not have that hidden state.
+   * @throws EngineError 'argument' when there is no such hidden state, 'model' when it takes a graph that cannot be written
    */
   async encode(ids: readonly (readonly number[])[], fromEnd = 0, normalised = false): Promise<TextEncoding> {
-    const hidden = fromEnd === 0 ? this.#lastHiddenState() : this.#hiddenStates.at(-1 - fromEnd)
-    if (hidden === undefined)
-      throw new EngineError(
-        'argument',
-        `The ${this.model.part} was exported without hidden state ${fromEnd} from the end; leave clipSkip out, or export the` +
-          ` model with "output_hidden_states": true in its ${this.model.part}/config.json.`,
-      )
+    const hidden = fromEnd === 0 ? this.#lastHiddenState() : await this.#hiddenState(fromEnd)
     const pooled = this.model.outputs.has('text_embeds') ? ['text_embeds'] : []
     const [states, textEmbeds] = await this.model.run(this.#feeds(ids), [hidden, ...pooled])
     const hiddenStates = normalised && fromEnd > 0 ? this.#finalNorm().apply(states!) : states!
@@ -64,10 +68,39 @@ export class CLIPTextModel {
     return { ...feeds, attention_mask: { data: mask, dims } }
   }
 
+  async #hiddenState(fromEnd: number): Promise<string> {
+    if (this.#hiddenStates().length === 0) await this.#showHiddenStates()
+    const name = this.#hiddenStates().at(-1 - fromEnd)
+    if (name !== undefined) return name
+    throw new EngineError(
+      'argument',
+      `The ${this.model.part} has no hidden state ${fromEnd} from the end; choose a lower clipSkip, or leave it out.`,
+    )
+  }
+
+  /** In order, where the graph gives them out; the last is the final layer's. */
+  #hiddenStates(): string[] {
+    return [...this.model.outputs.keys()]
+      .filter((name) => /^hidden_states[._]\d+$/.test(name))
+      .sort((a, b) => layer(a) - layer(b))
+  }
+
+  /** Exports of SD 1 and 2 keep them inside. */
+  async #showHiddenStates(): Promise<void> {
+    const { path } = this.model
+    const shown = await exposeHiddenStates(path, this.#lastHiddenState())
+    if (shown !== path) await this.model.replaceGraph(shown)
+  }
+
   #finalNorm(): LayerNorm {
-    this.#norm ??= readLayerNorm(this.model.path, this.#lastHiddenState(), this.#epsilon)
-    if (this.#norm) return this.#norm
+    const norm = this.#readNorm()
+    if (norm) return norm
     throw new EngineError('argument', `The ${this.model.part} does not show its final layer norm; leave clipSkip out.`)
+  }
+
+  #readNorm(): LayerNorm | undefined {
+    this.#norm ??= readLayerNorm(this.model.path, this.#lastHiddenState(), this.#epsilon)
+    return this.#norm
   }
 
   #lastHiddenState(): string {

@@ -29,19 +29,25 @@ const KEPT = 32
 
 export class PromptEncoder {
   readonly parts: readonly TextPart[]
-  /** SDXL reads the last layer but one, SD 1 and 2 the last. */
-  readonly #layersFromEnd: number
+  /** Layers of the text encoders that the model itself leaves out: SDXL 1, SD 1 and 2 none. */
+  readonly layersFromEnd: number
   readonly #kept = new Map<string, Promise<PromptEmbeds>>()
 
   constructor(parts: readonly TextPart[], layersFromEnd: number) {
     this.parts = parts
-    this.#layersFromEnd = layersFromEnd
+    this.layersFromEnd = layersFromEnd
+  }
+
+  /** The highest `clipSkip` for which every text encoder has a layer left. @throws EngineError 'model' for a broken file */
+  maxClipSkip(): number {
+    const skippable = this.parts.map(({ textEncoder }) => textEncoder.skippableLayers(this.layersFromEnd === 0))
+    return Math.max(0, Math.min(...skippable) - this.layersFromEnd)
   }
 
   /** The same text with the same options is encoded once. */
   encode(prompt: string, { clipSkip = 0, promptWeighting = false }: PromptOptions = {}): Promise<PromptEmbeds> {
     const key = `${clipSkip} ${promptWeighting} ${prompt}`
-    const embeds = this.#kept.get(key) ?? this.#encode(prompt, this.#layersFromEnd + clipSkip, promptWeighting)
+    const embeds = this.#kept.get(key) ?? this.#encode(prompt, this.layersFromEnd + clipSkip, promptWeighting)
     this.#kept.delete(key)
     this.#kept.set(key, embeds)
     embeds.catch(() => this.#kept.delete(key))
@@ -58,7 +64,7 @@ export class PromptEncoder {
     const encoded: PromptEmbeds[] = []
     for (const { tokenizer, textEncoder } of this.parts) {
       const chunks = weighting ? promptChunks(tokenizer, prompt) : [plainChunk(tokenizer, prompt)]
-      encoded.push(await encodeChunks(textEncoder, chunks, layersFromEnd, this.#layersFromEnd === 0))
+      encoded.push(await encodeChunks(textEncoder, chunks, layersFromEnd, this.layersFromEnd === 0))
     }
     const pooled = encoded.at(-1)!.pooledPromptEmbeds
     return {

@@ -1,0 +1,57 @@
+/** The hidden states between a text encoder's layers: where they are in its graph, and a graph that gives them out. */
+
+import { findLayerNorm, makers } from './find-layer-norm.ts'
+import { type OnnxGraph, outputField } from './onnx-file.ts'
+import type { NodeProto } from './onnx-schema.ts'
+import { rewriteBeside } from './rewrite-beside.ts'
+
+/** To be raised when another graph is written: what an older version of this program left beside a model is not taken. */
+const REVISION = 1
+
+/**
+ * The values that transformers' CLIPTextModel calls `hidden_states`: what goes into the first layer, then what comes out
+ * of each. Found from the end: CLIP's layers add what they compute to what they were given, attention first, then the MLP,
+ * and the last sum goes through the final layer norm.
+ * @param lastHiddenState The output that this norm makes.
+ * @returns Their names in order; none where the graph has another form.
+ */
+export function findHiddenStates({ nodes }: OnnxGraph, lastHiddenState: string): string[] {
+  const norm = findLayerNorm(nodes, lastHiddenState)
+  if (!norm) return []
+  const maker = makers(nodes)
+  const uses = countUses(nodes)
+  // What is added to is used once more, by the norm in front of attention or MLP; what these computed is used here alone.
+  const addedTo = (sum: string) => {
+    const node = maker(sum)
+    const sums = node?.opType === 'Add' ? node.input.filter((name) => uses.get(name)! > 1) : []
+    return sums.length === 1 && maker(sums[0]!)?.opType === 'Add' ? sums[0] : undefined
+  }
+  const sums: string[] = []
+  for (let sum: string | undefined = norm.input; sum !== undefined; sum = addedTo(sum)) sums.unshift(sum)
+  return sums.length % 2 === 1 ? sums.filter((_, i) => i % 2 === 0) : []
+}
+
+/**
+ * The path of a graph, see `rewriteBeside`, whose outputs `hidden_states.0` … `hidden_states.N` are those states, beside
+ * all that it gave out before; the model's own path where they are not found.
+ * @throws EngineError `model` where the file is broken or its folder cannot be written to
+ */
+export function exposeHiddenStates(modelPath: string, lastHiddenState: string): Promise<string> {
+  return rewriteBeside(modelPath, `hidden-states.${REVISION}`, (graph) => {
+    const states = findHiddenStates(graph, lastHiddenState)
+    if (states.length === 0) return undefined
+    const names = states.map((_, i) => `hidden_states.${i}`)
+    const nodes = states.map((state, i) => ({ opType: 'Identity', input: [state], output: [names[i]!], attribute: [] }))
+    return {
+      ...graph,
+      nodes: [...graph.nodes, ...nodes],
+      graphRest: [...graph.graphRest, ...names.map(outputField)],
+    }
+  })
+}
+
+function countUses(nodes: readonly NodeProto[]): Map<string, number> {
+  const uses = new Map<string, number>()
+  for (const name of nodes.flatMap(({ input }) => input)) uses.set(name, (uses.get(name) ?? 0) + 1)
+  return uses
+}

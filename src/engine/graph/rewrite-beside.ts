@@ -1,0 +1,55 @@
+/** Writes a changed graph beside the model that it was made from, once; the weights stay where they are. */
+
+import { randomUUID } from 'node:crypto'
+import { existsSync, realpathSync } from 'node:fs'
+import { realpath, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { basename, dirname, join, relative } from 'node:path'
+import { EngineError } from '../errors.ts'
+import { type OnnxGraph, readOnnx, writeOnnx } from './onnx-file.ts'
+import type { TensorProto } from './onnx-schema.ts'
+
+/**
+ * Gives the path of the graph that `change` made of the model's. It points to the original's weights, wherever they lie,
+ * so it is small; its name holds the original's size and time, so that it never outlives them, and begins with a dot,
+ * since it is no part of the model. Where it lies there already, `change` is not asked.
+ * @param change May write into the graph that it is given; gives nothing where the model can stay as it is.
+ * @throws EngineError `model` where the file is broken or its folder cannot be written to; what `change` throws
+ */
+export async function rewriteBeside(
+  modelPath: string,
+  name: string,
+  change: (graph: OnnxGraph) => OnnxGraph | undefined,
+): Promise<string> {
+  // The hub's cache keeps files behind links, and ONNX Runtime reads weights only from the real graph's folder.
+  const real = await realpath(modelPath)
+  const { size, mtimeMs } = await stat(real)
+  const version = `${size.toString(36)}-${Math.round(mtimeMs).toString(36)}`
+  const path = join(dirname(real), `.${basename(real, '.onnx')}.${name}.${version}.onnx`)
+  if (existsSync(path)) return path
+  const graph = change(readOnnx(real))
+  if (!graph) return modelPath
+  for (const { tensor } of graph.initializers) relocate(tensor, dirname(modelPath), dirname(real))
+  await write(path, writeOnnx(graph, basename(real)))
+  return path
+}
+
+function relocate({ externalData }: TensorProto, from: string, to: string): void {
+  const location = externalData?.find(({ key }) => key === 'location')
+  if (location) location.value = relative(to, realpathSync(join(from, location.value))).replaceAll('\\', '/')
+}
+
+/** Whole or not at all, since another pipeline or process may be looking for it, or writing it too. */
+async function write(path: string, bytes: Uint8Array): Promise<void> {
+  const unfinished = `${path}.${randomUUID()}`
+  try {
+    await writeFile(unfinished, bytes)
+    await rename(unfinished, path)
+  } catch (cause) {
+    await rm(unfinished, { force: true })
+    throw new EngineError(
+      'model',
+      `Rewritten graphs are kept beside the model, and ${dirname(path)} cannot be written to; make it writable.`,
+      { cause },
+    )
+  }
+}

@@ -1,0 +1,78 @@
+/** The text encoder's earlier layers, which most exports keep inside: found, given out, and nothing else changed. */
+
+import { copyFileSync } from 'node:fs'
+import { mkdir, readdir, rename, symlink } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, it } from 'vitest'
+import { EngineError } from '../../src/engine/errors.ts'
+import { OnnxRuntimeModel } from '../../src/engine/models/onnx-runtime-model.ts'
+import { CLIPTextModel } from '../../src/engine/models/text-encoder.ts'
+import { temporaryFolder } from './tiny-pipeline.ts'
+
+const GRAPHS = fileURLToPath(new URL('../fixtures/graphs/', import.meta.url))
+const IDS = [[38, 1, 2, 3, 4, 5, 6, 39]]
+
+function copied(name: string): string {
+  const path = join(temporaryFolder(), 'model.onnx')
+  copyFileSync(join(GRAPHS, name), path)
+  return path
+}
+
+async function open(path: string): Promise<CLIPTextModel> {
+  return new CLIPTextModel(await OnnxRuntimeModel.load({ part: 'text_encoder', path }, { device: 'cpu' }), {})
+}
+
+describe('an export from before LayerNormalization was an operator, of three layers', () => {
+  it.each([
+    // By transformers: final_layer_norm(hidden_states[-1 - fromEnd]), of the fourth token.
+    [1, [0.0583, -1.4276, -1.0177, -0.7526, 1.7137, 0.4344, 1.0984, -0.9478]],
+    [2, [1.028, -1.3941, -1.054, 0.6658, 1.4519, -0.2594, 0.2059, -0.6031]],
+  ])('gives the layer %i from the end, as transformers computes it', async (fromEnd, wanted) => {
+    const textEncoder = await open(copied('text-encoder-opset14.onnx'))
+    const { hiddenStates } = await textEncoder.encode(IDS, fromEnd, true)
+    expect(hiddenStates.dims).toEqual([1, 8, 8])
+    wanted.forEach((value, i) => {
+      expect(hiddenStates.data[3 * 8 + i]).toBeCloseTo(value, 4)
+    })
+  })
+
+  it('gives the same last layer as before, bit for bit, and is written once', async () => {
+    const path = copied('text-encoder-opset14.onnx')
+    const textEncoder = await open(path)
+    const before = await textEncoder.encode(IDS)
+    expect(textEncoder.skippableLayers(true)).toBe(2)
+    expect(await readdir(dirname(path))).toHaveLength(1)
+    await Promise.all([1, 2].map((fromEnd) => textEncoder.encode(IDS, fromEnd)))
+    expect(await textEncoder.encode(IDS)).toEqual(before)
+    expect(textEncoder.skippableLayers(true)).toBe(2)
+    expect((await open(path)).skippableLayers(true)).toBe(2)
+    expect(await readdir(dirname(path))).toHaveLength(2)
+  })
+
+  it('works where the hub’s cache keeps every file behind a link', async () => {
+    const path = copied('text-encoder-opset14.onnx')
+    const wanted = await (await open(path)).encode(IDS, 1, true)
+    const linked = join(temporaryFolder(), 'model.onnx')
+    await mkdir(join(dirname(linked), 'blobs'))
+    await rename(path, join(dirname(linked), 'blobs/0123'))
+    await symlink('blobs/0123', linked)
+    expect(await (await open(linked)).encode(IDS, 1, true)).toEqual(wanted)
+  })
+
+  it('says which layer there is not', async () => {
+    const textEncoder = await open(copied('text-encoder-opset14.onnx'))
+    await expect(textEncoder.encode(IDS, 9)).rejects.toThrow(
+      new EngineError(
+        'argument',
+        'The text_encoder has no hidden state 9 from the end; choose a lower clipSkip, or leave it out.',
+      ),
+    )
+  })
+})
+
+it('finds no layers in a graph of another form', async () => {
+  const other = await open(copied('unet-with-control.onnx'))
+  expect(other.skippableLayers(false)).toBe(0)
+  await expect(other.encode(IDS, 1)).rejects.toThrow(/has no hidden state 1 from the end/)
+})
