@@ -122,6 +122,25 @@ describe('seedling imagine', () => {
     expect(await readFile(join(folder, 'once/image_1.png'))).toEqual(clear)
   })
 
+  it('reads an earlier layer of the text encoder when it is asked to, and again from the picture', async () => {
+    const args = ['a red apple', '--seed', '1', '--steps', '2', '--size', '64']
+    await run('imagine', ...args, '--out', 'last')
+    expect(await run('imagine', ...args, '--clip-skip', '2', '--out', 'earlier')).toMatchObject({ code: 0, stderr: '' })
+    await run('imagine', '--from', 'earlier/image_1.png', '--out', 'earlier-again')
+    const [last, earlier, again] = await Promise.all(
+      ['last', 'earlier', 'earlier-again'].map((name) => readFile(join(folder, name, 'image_1.png'))),
+    )
+    expect(again).toEqual(earlier)
+    expect(readPngText(earlier!, 'parameters')).toContain(', Clip skip: 2, ')
+    expect(readPngText(last!, 'parameters')).not.toContain('Clip skip')
+    const [one, other] = await Promise.all([last!, earlier!].map((png) => sharp(png).raw().toBuffer()))
+    expect(one).not.toEqual(other)
+    expect(await run('imagine', ...args, '--clip-skip', '3', '--out', 'never')).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('clip-skip is “3”; it must be a whole number from 1 to 2.'),
+    })
+  })
+
   it('keeps what is written when it is interrupted', async () => {
     const process = start('imagine', 'a red apple', '--count', '10000', '--steps', '1', '--out', 'stopped')
     const errors = text(process.stderr)
@@ -182,6 +201,7 @@ describe('the flags', () => {
       '--aspect',
       '--count, -n',
       '--transparent',
+      '--clip-skip',
       '--out',
     ])
       expect(helpText()).toContain(flag)

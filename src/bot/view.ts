@@ -122,6 +122,7 @@ function parametersOf({ request, id }: Job): Parameter[] {
     { name: 'size', value: `${width * upscale}x${height * upscale}` },
     { name: 'count', value: String(request.numImagesPerPrompt) },
     ...(request.transparent ? [{ name: 'transparent', value: 'true' }] : []),
+    ...(request.clipSkip === undefined ? [] : [{ name: 'clip-skip', value: String(request.clipSkip) }]),
     { name: 'job', value: id },
   ]
 }
@@ -142,6 +143,7 @@ function commandOf({ request }: Job): string {
     `--size ${width}x${height}`,
     ...(numImagesPerPrompt === 1 ? [] : [`--count ${numImagesPerPrompt}`]),
     ...(request.transparent ? ['--transparent'] : []),
+    ...(request.clipSkip === undefined ? [] : [`--clip-skip ${request.clipSkip}`]),
   ]
   return `/imagine ${prompt} ${flags.join(' ')}`
 }

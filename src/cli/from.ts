@@ -46,6 +46,7 @@ export function requestFrom(made: Parameters, path: string, model: Model): Reque
     guidance: guidanceScale,
     size: `${width}x${height}`,
     transparent: made.transparent,
+    ...(made.clipSkip !== undefined && { 'clip-skip': made.clipSkip }),
   }
   return { ...parseRequest(values, model, MAX_SIZE), variations, upscale }
 }

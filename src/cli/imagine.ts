@@ -67,6 +67,8 @@ const ANY_MODEL: Model = {
   width: 512,
   height: 512,
   sizeMultiple: 8,
+  clipSkip: 1,
+  maxClipSkip: Number.POSITIVE_INFINITY,
   usesGuidance: true,
 }
 

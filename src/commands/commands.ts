@@ -6,7 +6,8 @@ import { type Author, isFinished, type Job, type JobAction, newJobId, type Place
 import { type Request, randomSeed, singlePicture } from '../job/request.ts'
 import type { JobQueue } from '../queue/queue.ts'
 import type { ActionId } from './actions.ts'
-import { imagineOptions, type Option, type OptionValues } from './options.ts'
+import { parseInline } from './inline.ts'
+import { hasChoice, imagineOptions, type Option, type OptionValues } from './options.ts'
 import { parseRequest } from './request.ts'
 
 /** Who asks, and where the answer goes. */
@@ -25,8 +26,9 @@ export interface CommandSettings {
 const MAX_UPSCALE = 4
 
 export class Commands {
-  /** The options of `/imagine` for the model that runs. */
+  /** The options of `/imagine` to offer, for the model that runs. */
   readonly options: readonly Option[]
+  readonly #understood: readonly Option[]
   readonly #queue: JobQueue
   readonly #model: Model
   readonly #settings: CommandSettings
@@ -35,7 +37,13 @@ export class Commands {
     this.#queue = queue
     this.#model = model
     this.#settings = settings
-    this.options = imagineOptions(model, settings.maxSize)
+    this.#understood = imagineOptions(model, settings.maxSize)
+    this.options = this.#understood.filter(hasChoice)
+  }
+
+  /** What a typed line asks for, its flags read. @throws UserError `option` for a flag that cannot be read */
+  parse(text: string): OptionValues {
+    return parseInline(text, this.#understood)
   }
 
   /** Says at once what is wrong with the values, for forms; nothing is queued. @throws UserError `option` */

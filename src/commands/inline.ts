@@ -1,7 +1,7 @@
 /** Inline flags in a prompt: `a red apple --seed 7 --ar 16:9 --no leaves`, as people type them in chat. */
 
 import { UserError } from '../job/errors.ts'
-import type { Option, OptionValues } from './options.ts'
+import { hasChoice, type Option, type OptionValues } from './options.ts'
 
 /** A flag and its value: quoted, or everything up to the next flag. */
 const FLAG =
@@ -36,6 +36,7 @@ function optionOf(flag: string, options: readonly Option[]): Option {
 }
 
 function unknownFlag(flag: string, options: readonly Option[]): string {
-  const known = options.filter(({ name }) => name !== 'prompt').map(({ name }) => `--${name}`)
+  const offered = options.filter((option) => option.name !== 'prompt' && hasChoice(option))
+  const known = offered.map(({ name }) => `--${name}`)
   return `--${flag.slice(0, 40)} is not an option; use ${known.slice(0, -1).join(', ')} or ${known.at(-1)}.`
 }

@@ -12,6 +12,7 @@ export type OptionName =
   | 'aspect'
   | 'count'
   | 'transparent'
+  | 'clip-skip'
 
 export interface Option {
   readonly name: OptionName
@@ -37,6 +38,9 @@ export type OptionValue = string | number | boolean
 export type OptionValues = Partial<Record<OptionName, OptionValue>>
 
 export const MAX_PROMPT_LENGTH = 2000
+
+/** CLIP has twelve layers, and AUTOMATIC1111's slider ends there with deeper models too. */
+const MAX_CLIP_SKIP = 12
 
 /** Pictures at once, in a chat. */
 const MAX_COUNT = 4
@@ -120,7 +124,20 @@ export function imagineOptions(model: Model | undefined, maxSize: number, maxCou
       description: 'A see-through ground, for emoji and stickers; kept where it is not of one colour',
       default: 'false',
     },
+    {
+      name: 'clip-skip',
+      type: 'integer',
+      description: 'Which layer of the text encoder to read, from the last; many anime models want 2',
+      min: model?.clipSkip ?? 1,
+      max: Math.min(model?.maxClipSkip ?? MAX_CLIP_SKIP, MAX_CLIP_SKIP),
+      default: usual((model) => model.clipSkip),
+    },
   ]
+}
+
+/** Whether an option is offered: where a model takes one value alone, there is nothing to choose. */
+export function hasChoice({ min, max }: Option): boolean {
+  return min === undefined || min !== max
 }
 
 function sizeOf(model?: Model): string {

@@ -19,6 +19,7 @@ import {
 export function parseRequest(values: OptionValues, model: Model, maxSize: number, maxCount?: number): Request {
   const options = imagineOptions(model, maxSize, maxCount)
   const number = (name: OptionName) => numberOf(options.find((option) => option.name === name)!, values[name])
+  const clipSkip = number('clip-skip') ?? model.clipSkip
   const prompt = textOf('prompt', values.prompt)
   if (prompt === '') throw new UserError('option', 'prompt is empty; say what to draw, such as /imagine a red apple.')
   return {
@@ -28,6 +29,7 @@ export function parseRequest(values: OptionValues, model: Model, maxSize: number
     variations: [],
     numInferenceSteps: number('steps') ?? model.numInferenceSteps,
     guidanceScale: number('guidance') ?? model.guidanceScale,
+    ...(clipSkip !== model.clipSkip && { clipSkip }),
     ...sizeOf(values, model, maxSize),
     numImagesPerPrompt: number('count') ?? 1,
     upscale: 1,
@@ -60,7 +62,8 @@ function numberOf(option: Option, value: OptionValue | undefined): number | unde
   const fits = type === 'integer' ? Number.isSafeInteger(number) : Number.isFinite(number)
   if (!fits || number < min! || number > max!) {
     const kind = type === 'integer' ? 'a whole number' : 'a number'
-    throw new UserError('option', `${name} is ${quote(value)}; it must be ${kind} from ${min} to ${max}.`)
+    const range = min === max ? `${min}, the only value that this model takes` : `${kind} from ${min} to ${max}`
+    throw new UserError('option', `${name} is ${quote(value)}; it must be ${range}.`)
   }
   return number
 }

@@ -15,6 +15,11 @@ export interface Request {
   readonly variations: readonly Variation[]
   readonly numInferenceSteps: number
   readonly guidanceScale: number
+  /**
+   * Which layer of the text encoder is read, counted from the last as AUTOMATIC1111 does: 2 is what diffusers calls a
+   * `clip_skip` of 1. Absent where it is the one that the model was made with.
+   */
+  readonly clipSkip?: number
   readonly width: number
   readonly height: number
   /** How many pictures, 1..4. */

@@ -54,7 +54,8 @@ export class Worker {
 
 /** What the job's author is told. */
 export function sentenceOf(error: unknown): string {
-  if (!(error instanceof EngineError)) {
+  // What is wrong with the model is the operator's to mend, and names their folders; the log has it.
+  if (!(error instanceof EngineError) || error.code === 'model') {
     return 'Sorry, something failed on our side and this could not be drawn or kept; please try again later.'
   }
   if (error.code !== 'crashed') return error.message
@@ -62,7 +63,6 @@ export function sentenceOf(error: unknown): string {
 }
 
 function imagesRequest(request: Request): ImagesRequest {
-  const { prompt, negativePrompt, numInferenceSteps, guidanceScale, width, height, upscale, transparent } = request
-  const images = Array.from({ length: request.numImagesPerPrompt }, (_, index) => noiseOf(request, index))
-  return { prompt, negativePrompt, numInferenceSteps, guidanceScale, width, height, images, upscale, transparent }
+  const { seed: _seed, variations: _variations, numImagesPerPrompt, ...alike } = request
+  return { ...alike, images: Array.from({ length: numImagesPerPrompt }, (_, index) => noiseOf(request, index)) }
 }

@@ -78,9 +78,11 @@ describe('viewOf', () => {
         fc.nat(2 ** 32 - 1),
         fc.integer({ min: 1, max: 4 }),
         fc.boolean(),
-        (prompt, negative, seed, count, transparent) => {
+        fc.option(fc.integer({ min: 1, max: 12 }), { nil: undefined }),
+        (prompt, negative, seed, count, transparent, clipSkip) => {
           fc.pre(prompt.trim() !== '')
-          const request = parseRequest({ prompt, negative, seed, count, transparent, aspect: '3:2' }, model, 128)
+          const values = { prompt, negative, seed, count, transparent, aspect: '3:2' }
+          const request = parseRequest({ ...values, ...(clipSkip && { 'clip-skip': clipSkip }) }, model, 128)
           const { command } = viewOf({ ...done, request }, {})
           expect(parseRequest(parseInline(command!.slice('/imagine '.length), options), model, 128)).toEqual(request)
         },

@@ -1,10 +1,12 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { formatActionId, parseActionId } from '../../src/commands/actions.ts'
+import { Commands } from '../../src/commands/commands.ts'
 import { parseInline } from '../../src/commands/inline.ts'
 import { imagineOptions, type OptionValues } from '../../src/commands/options.ts'
 import { parseRequest } from '../../src/commands/request.ts'
 import { UserError } from '../../src/job/errors.ts'
+import type { JobQueue } from '../../src/queue/queue.ts'
 import { model } from '../fakes/engine.ts'
 
 const options = imagineOptions(model, 128)
@@ -52,6 +54,8 @@ describe('parseRequest', () => {
     [{ size: '60x64' }, 'size is “60x64”; both sides must be multiples of 8 from 8 to 128, such as 64x64.'],
     [{ size: '4096' }, 'size is “4096”; both sides must be multiples of 8 from 8 to 128, such as 64x64.'],
     [{ aspect: '9:0' }, 'aspect is “9:0”; it must be a ratio from 1:4 to 4:1, such as 16:9.'],
+    [{ 'clip-skip': 13 }, 'clip-skip is “13”; it must be a whole number from 1 to 12.'],
+    [{ 'clip-skip': 1.5 }, 'clip-skip is “1.5”; it must be a whole number from 1 to 12.'],
     [{ transparent: 'maybe' }, 'transparent is “maybe”; it must be true or false.'],
     [{ aspect: 'wide' }, 'aspect is “wide”; it must be a ratio from 1:4 to 4:1, such as 16:9.'],
   ])('refuses %o in one sentence', (values, sentence) => {
@@ -135,7 +139,7 @@ describe('parseInline', () => {
 
   it('says which options there are when a flag is unknown', () => {
     expect(refusal(() => typed('a cat --stlye noir'))).toBe(
-      '--stlye is not an option; use --negative, --seed, --steps, --guidance, --size, --aspect, --count or --transparent.',
+      '--stlye is not an option; use --negative, --seed, --steps, --guidance, --size, --aspect, --count, --transparent or --clip-skip.',
     )
     expect(refusal(() => typed('a cat --constructor x'))).toMatch(/^--constructor is not an option/)
   })
@@ -149,6 +153,27 @@ describe('parseInline', () => {
       'transparent is “in a hat”; it must be true or false.',
     )
     expect(refusal(() => typed('a cat --transparent --transparent'))).toMatch(/stands twice/)
+  })
+
+  it('counts clip skip from the last layer, and keeps only what is not the model’s own', () => {
+    expect(typed('a cat --clip-skip 2')).toMatchObject({ prompt: 'a cat', clipSkip: 2 })
+    for (const line of ['a cat', 'a cat --clip-skip 1']) expect(typed(line)).not.toHaveProperty('clipSkip')
+    const sdxl = { ...model, clipSkip: 2, maxClipSkip: 31 }
+    expect(parseRequest({ prompt: 'a cat', 'clip-skip': 2 }, sdxl, 128)).not.toHaveProperty('clipSkip')
+    expect(parseRequest({ prompt: 'a cat', 'clip-skip': 3 }, sdxl, 128)).toMatchObject({ clipSkip: 3 })
+    expect(refusal(() => parseRequest({ prompt: 'a cat', 'clip-skip': 1 }, sdxl, 128))).toBe(
+      'clip-skip is “1”; it must be a whole number from 2 to 12.',
+    )
+  })
+
+  it('offers no clip skip where the model shows one layer alone, and says so to whoever asks', () => {
+    const simple = { ...model, maxClipSkip: 1 }
+    const commands = new Commands({} as JobQueue, simple, { variationStrength: 0.25, maxSize: 128 })
+    expect(commands.options.map(({ name }) => name)).not.toContain('clip-skip')
+    expect(refusal(() => commands.parse('a cat --clip 2'))).toMatch(/use .*--count or --transparent\.$/)
+    expect(refusal(() => commands.check(commands.parse('a cat --clip-skip 2')))).toBe(
+      'clip-skip is “2”; it must be 1, the only value that this model takes.',
+    )
   })
 
   it('refuses a flag twice or without a value', () => {

@@ -41,7 +41,13 @@ describe('a member of a guild', () => {
     const { discord, engine } = await startBot()
     engine.free = true
     const [alice, bob] = [discord.member('alice'), discord.member('bob')]
-    const first = await alice.types('/imagine', { prompt: 'a red apple', seed: 7, count: 2, transparent: true })
+    const first = await alice.types('/imagine', {
+      prompt: 'a red apple',
+      seed: 7,
+      count: 2,
+      transparent: true,
+      'clip-skip': 2,
+    })
     await first.until(/Imagine · /)
     const answers: FakeMessage[] = []
     for (const [label, title] of [
@@ -57,7 +63,7 @@ describe('a member of a guild', () => {
     expect(answers.map(({ attachments }) => attachments.length)).toEqual([2, 2, 1])
     const { images, upscale } = engine.calls[3]!.request
     expect({ images, upscale }).toEqual({ images: [{ seed: 7, variations: [] }], upscale: 2 })
-    expect(engine.calls.map(({ request }) => request.transparent)).toEqual([true, true, true, true])
+    for (const { request } of engine.calls) expect(request).toMatchObject({ transparent: true, clipSkip: 2 })
 
     const varied = await alice.clicks(answers[1]!, 'V1')
     await varied.until(/Variation · .*\n.*seed 8 → \d+ \(0\.25\) → \d+ \(0\.25\)/)
@@ -102,13 +108,17 @@ describe('a member of a guild', () => {
   it('may write flags into the prompt, but what stands in an option of its own wins', async () => {
     const { discord, engine } = await startBot()
     const alice = discord.member('alice')
-    await alice.types('/imagine', { prompt: 'a red apple --seed 1 --steps 9 --transparent --no leaves', seed: 2 })
+    await alice.types('/imagine', {
+      prompt: 'a red apple --seed 1 --steps 9 --transparent --clip-skip 3 --no leaves',
+      seed: 2,
+    })
     const { request } = await engine.call(1)
     expect(request).toMatchObject({
       prompt: 'a red apple',
       negativePrompt: 'leaves',
       numInferenceSteps: 9,
       transparent: true,
+      clipSkip: 3,
       images: [{ seed: 2 }],
     })
   })
@@ -123,7 +133,7 @@ describe('a member of a guild', () => {
     await alice.types('/show', { job: '../../etc/passwd' })
     expect(alice.told).toEqual([
       'steps is “1000”; it must be a whole number from 1 to 100.',
-      '--sped is not an option; use --negative, --seed, --steps, --guidance, --size, --aspect, --count or --transparent.',
+      '--sped is not an option; use --negative, --seed, --steps, --guidance, --size, --aspect, --count, --transparent or --clip-skip.',
       'prompt is empty; say what to draw, such as /imagine a red apple.',
       'size is “65x65”; both sides must be multiples of 8 from 8 to 128, such as 64x64.',
       'That job is no longer there; use /imagine to draw again.',

@@ -20,6 +20,7 @@ describe('at the start', () => {
       'aspect 3',
       'count 4',
       'transparent 5',
+      'clip-skip 4',
     ])
     expect(imagine.options[0]).toMatchObject({ required: true, max_length: 2000 })
     expect(imagine.options[3]).toMatchObject({ required: false, min_value: 1, max_value: 100 })

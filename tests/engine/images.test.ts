@@ -154,6 +154,7 @@ describe('parameters', () => {
     const full = {
       ...parameters,
       negativePrompt: 'leaves, stalk',
+      clipSkip: 2,
       variations: [
         { seed: 7, strength: 0.25 },
         { seed: 4294967295, strength: 0.1 },
@@ -163,7 +164,7 @@ describe('parameters', () => {
     }
     expect(formatParameters(full)).toBe(
       'a red apple\nNegative prompt: leaves, stalk\n' +
-        'Steps: 20, Sampler: DDIM, CFG scale: 4, Seed: 1, Size: 64x64, Model hash: 0123456789, Model: emoji, RNG: CPU, ' +
+        'Steps: 20, Sampler: DDIM, CFG scale: 4, Seed: 1, Size: 64x64, Model hash: 0123456789, Model: emoji, RNG: CPU, Clip skip: 2, ' +
         'Variation seed: "7, 4294967295", Variation seed strength: "0.25, 0.1", Hires upscale: 2, Hires upscaler: Lanczos, Transparent: true, ' +
         'Version: Seedling 0.1.0',
     )
@@ -185,7 +186,7 @@ describe('parameters', () => {
     fc.array(fc.oneof(hostile, fc.string()), { maxLength: 8 }).map((parts) => parts.join('')),
   )
   const seed = fc.integer({ min: 0, max: 2 ** 32 - 1 })
-  const anything: fc.Arbitrary<Parameters> = fc.record({
+  const complete = fc.record({
     prompt: text,
     negativePrompt: text,
     numInferenceSteps: fc.integer({ min: 1, max: 1000 }),
@@ -204,6 +205,11 @@ describe('parameters', () => {
     model: text,
     version: fc.constant('Seedling 0.1.0'),
   })
+  const clipSkip = fc.integer({ min: 1, max: 12 })
+  const anything: fc.Arbitrary<Parameters> = fc.oneof(
+    complete,
+    fc.tuple(complete, clipSkip).map(([made, clipSkip]) => ({ ...made, clipSkip })),
+  )
 
   it('come back from the picture as they went in, whatever the prompts are', async () => {
     const png = await encodePng(pixels)
@@ -237,6 +243,7 @@ describe('parameters', () => {
     ['a cat\nSteps: 20, CFG scale: 7, Seed: 1, Size: 64', /Size “64”/],
     ['a cat\nSteps: 20, CFG scale: 7, Seed: 1, Size: 64x64, Hires upscale: 100', /Hires upscale “100”/],
     ['a cat\nSteps: 20, CFG scale: 7, Seed: 1, Size: 64x64, Transparent: 50 %', /Transparent “50 %”/],
+    ['a cat\nSteps: 20, CFG scale: 7, Seed: 1, Size: 64x64, Clip skip: some', /Clip skip “some”/],
     ['a cat\nSteps: 20, CFG scale: 7, Seed: 1, Size: 64x64, Variation seed: 1', /lack Variation seed strength/],
     ['a cat\nSteps: 20, CFG scale: 7, Seed: 1, Size: 64x64, Variation seed: 1, Variation seed strength: 2', /“2”/],
   ])('that are wrong give one sentence: %j', (text, sentence) => {

@@ -7,9 +7,10 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import sharp from 'sharp'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { parseParameters } from '../../src/engine/images/parameters.ts'
 import { readPngText } from '../../src/engine/images/png-text.ts'
+import { Generator, StableDiffusionPipeline } from '../../src/engine/index.ts'
 import type { EngineProgress, ImagesRequest } from '../../src/engine/process/engine.ts'
 import { tinyPipeline } from './tiny-pipeline.ts'
 
@@ -189,6 +190,38 @@ describe('a model for images in and out', () => {
     await engine.stop()
     expect(again!.png).toEqual(one!.png)
     expect(other!.png).not.toEqual(one!.png)
+  })
+})
+
+describe('a model whose layers can be skipped', () => {
+  it('counts them as AUTOMATIC1111 does: 2 is diffusers’ clip skip of 1', async () => {
+    const model = tinyPipeline('tiny-sd1')
+    const engine = await startEngine({ model, device: 'cpu', log: () => undefined })
+    onTestFinished(() => engine.stop())
+    expect(engine.model).toMatchObject({ clipSkip: 1, maxClipSkip: 2 })
+    const [made] = await engine.generateImages({ ...request, clipSkip: 2 })
+    const pipe = await StableDiffusionPipeline.fromPretrained(model, { device: 'cpu' })
+    const { images } = await pipe.generate({
+      prompt: request.prompt,
+      numInferenceSteps: request.numInferenceSteps,
+      guidanceScale: request.guidanceScale,
+      width: request.width,
+      height: request.height,
+      promptWeighting: true,
+      clipSkip: 1,
+      generator: new Generator(1),
+    })
+    expect(await pixels(made!.png)).toEqual(await pixels(images[0]!))
+    const { hash } = engine.model
+    const again = await startEngine({ model, device: 'cpu', log: () => undefined })
+    onTestFinished(() => again.stop())
+    expect(again.model.hash).toBe(hash)
+  })
+
+  it('starts from what SDXL reads, its last layer but one', async () => {
+    const engine = await startEngine({ model: tinyPipeline('tiny-sdxl'), device: 'cpu', log: () => undefined })
+    onTestFinished(() => engine.stop())
+    expect(engine.model).toMatchObject({ clipSkip: 2, maxClipSkip: 2 })
   })
 })
 

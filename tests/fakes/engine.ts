@@ -11,5 +11,7 @@ export const model: Model = {
   width: 64,
   height: 64,
   sizeMultiple: 8,
+  clipSkip: 1,
+  maxClipSkip: 12,
   usesGuidance: true,
 }

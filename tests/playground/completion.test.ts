@@ -35,6 +35,8 @@ describe('completion', () => {
     expect(labels('a cat —ar|')).toEqual(['--aspect'])
     expect(labels('a cat --|seed 7')).not.toContain('--seed')
     expect(taken('a cat --gu|')).toBe('a cat --guidance ')
+    expect(taken('a cat --clip|')).toBe('a cat --clip-skip ')
+    expect(taken('a cat --clip-s|')).toBe('a cat --clip-skip ')
   })
 
   it('says range and default', () => {
@@ -71,6 +73,8 @@ describe('completion', () => {
     expect(taken('a cat --tr|')).toBe('a cat --transparent ')
     expect(at('a cat --steps 500|')!.title).toContain('1 to 100')
     expect(at('a cat --steps 50|')).toBeUndefined()
+    expect(at('a cat --clip-skip 13|')!.title).toContain('1 to 12')
+    expect(at('a cat --clip-skip 2|')).toBeUndefined()
   })
 
   it('never offers what the server would not take, whatever stands before', () => {

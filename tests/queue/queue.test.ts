@@ -254,13 +254,16 @@ describe('when something breaks', () => {
 
   it("fails with the engine's own sentence, or with an apology that tells no secrets", async () => {
     const { queue, engine, reached, log } = await openHouse()
-    const [first, second] = [await queue.add(newJob()), await queue.add(newJob())]
+    const [first, second, third] = [await queue.add(newJob()), await queue.add(newJob()), await queue.add(newJob())]
     ;(await engine.call(1)).fail(new EngineError('numeric', 'The model computed NaN; use another dtype.'))
     expect((await reached(first.id, 'failed')).error).toBe('The model computed NaN; use another dtype.')
     ;(await engine.call(2)).fail(new TypeError('/home/secret/path is undefined'))
     expect((await reached(second.id, 'failed')).error).toMatch(/^Sorry, /)
-    expect((await queue.get(second.id))!.error).not.toContain('secret')
+    ;(await engine.call(3)).fail(new EngineError('model', '/home/secret/model cannot be written to; make it writable.'))
+    expect((await reached(third.id, 'failed')).error).toMatch(/^Sorry, /)
+    for (const { id } of [second, third]) expect((await queue.get(id))!.error).not.toContain('secret')
     expect(log.join('\n')).toContain('/home/secret/path')
+    expect(log.join('\n')).toContain('/home/secret/model')
   })
 
   it('refuses a job that cannot be stored, and takes the next one', async () => {

@@ -15,6 +15,7 @@ describe.concurrent('the form', () => {
       count: '2',
       aspect: '16:9',
       transparent: 'true',
+      'clip-skip': '2',
       channel: garden.slack.general,
     })
     expect(errors).toEqual({})
@@ -27,6 +28,7 @@ describe.concurrent('the form', () => {
       seed: 7,
       numInferenceSteps: 12,
       transparent: true,
+      clipSkip: 2,
     })
     expect(request.width / request.height).toBeGreaterThan(1.5)
     expect(author).toEqual({ id: alice.user.id, name: 'alice' })
@@ -35,7 +37,9 @@ describe.concurrent('the form', () => {
   test('opens from an empty command, and draws where it was typed', async ({ garden, alice }) => {
     await alice.types('/imagine', alice.direct)
     const form = await alice.seesForm()
-    expect(await form.submits({ prompt: 'a red apple --seed 7 --transparent --steps 5', steps: '9' })).toEqual({})
+    expect(
+      await form.submits({ prompt: 'a red apple --seed 7 --transparent --clip-skip 4 --steps 5', steps: '9' }),
+    ).toEqual({})
     const message = await garden.slack.nextMessage()
     expect(message.channel).toBe(alice.direct)
     expect((await garden.jobOf(message)).request).toMatchObject({
@@ -43,6 +47,7 @@ describe.concurrent('the form', () => {
       seed: 7,
       numInferenceSteps: 9,
       transparent: true,
+      clipSkip: 4,
     })
   })
 

@@ -12,9 +12,8 @@ import {
   Routes,
 } from 'discord.js'
 import { parseActionId } from '../../commands/actions.ts'
-import type { Context } from '../../commands/commands.ts'
-import { parseInline } from '../../commands/inline.ts'
-import type { Option, OptionValues } from '../../commands/options.ts'
+import type { Commands, Context } from '../../commands/commands.ts'
+import type { OptionValues } from '../../commands/options.ts'
 import { UserError } from '../../job/errors.ts'
 import type { Job } from '../../job/job.ts'
 import { type Rooms, sentenceOf } from '../rooms.ts'
@@ -83,7 +82,7 @@ export class Interactions {
     requirePermission(interaction)
     switch (interaction.commandName) {
       case 'imagine': {
-        const job = await commands.imagine(valuesOf(interaction, commands.options), contextOf(interaction))
+        const job = await commands.imagine(valuesOf(interaction, commands), contextOf(interaction))
         return this.#present(job, interaction, reply)
       }
       case 'show': {
@@ -134,12 +133,9 @@ export class Interactions {
 }
 
 /** Flags may stand in the prompt as well; an option of its own wins. */
-function valuesOf({ options }: ChatInputCommandInteraction, known: readonly Option[]): OptionValues {
-  const given = known.flatMap(({ name }) => {
-    const value = options.get(name)?.value
-    return value === undefined || name === 'prompt' ? [] : [[name, value]]
-  })
-  return { ...parseInline(options.getString('prompt', true), known), ...Object.fromEntries(given) }
+function valuesOf({ options }: ChatInputCommandInteraction, commands: Commands): OptionValues {
+  const given = options.data.filter(({ name }) => name !== 'prompt').map(({ name, value }) => [name, value])
+  return { ...commands.parse(options.getString('prompt', true)), ...Object.fromEntries(given) }
 }
 
 function contextOf(interaction: ButtonInteraction | ChatInputCommandInteraction): Context {

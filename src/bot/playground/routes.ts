@@ -4,7 +4,6 @@ import { Hono } from 'hono'
 import { z } from 'zod'
 import { parseActionId } from '../../commands/actions.ts'
 import type { Context as Asker } from '../../commands/commands.ts'
-import { parseInline } from '../../commands/inline.ts'
 import { UserError, type UserErrorCode } from '../../job/errors.ts'
 import type { Author, Job } from '../../job/job.ts'
 import { type Rooms, sentenceOf } from '../rooms.ts'
@@ -78,7 +77,7 @@ export function routes({
 
   app.post('/api/imagine', async (c) => {
     const { text } = await bodyOf(c.req, z.object({ text: z.string() }))
-    const job = await commands.imagine(parseInline(text, commands.options), askerOf(c.get('visitor')))
+    const job = await commands.imagine(commands.parse(text), askerOf(c.get('visitor')))
     await present(job)
     return c.json(seenBy(job, c.get('visitor')), 201)
   })

@@ -3,7 +3,6 @@
 import type { App, RespondFn } from '@slack/bolt'
 import { parseActionId } from '../../commands/actions.ts'
 import type { Context } from '../../commands/commands.ts'
-import { parseInline } from '../../commands/inline.ts'
 import type { OptionValues } from '../../commands/options.ts'
 import { UserError } from '../../job/errors.ts'
 import type { Job } from '../../job/job.ts'
@@ -92,7 +91,7 @@ export function listen(app: App, { rooms, clients, team, present }: Surroundings
 
   function understood(text: string): OptionValues | UserError {
     try {
-      const values = parseInline(text, commands.options)
+      const values = commands.parse(text)
       commands.check(values)
       return values
     } catch (error) {

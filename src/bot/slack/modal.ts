@@ -2,7 +2,6 @@
 
 import type { SlackViewAction, types } from '@slack/bolt'
 import type { Commands } from '../../commands/commands.ts'
-import { parseInline } from '../../commands/inline.ts'
 import type { Option, OptionValues } from '../../commands/options.ts'
 import { UserError } from '../../job/errors.ts'
 import { plainText } from './blocks.ts'
@@ -40,7 +39,7 @@ export function imagineModal(options: readonly Option[]): types.ModalView {
 /** Reads a submitted modal; everything that is wrong with it is reported at once. */
 export function readSubmission(
   state: State,
-  commands: Pick<Commands, 'options' | 'check'>,
+  commands: Pick<Commands, 'options' | 'parse' | 'check'>,
 ): { submission: Submission } | { mistakes: Mistakes } {
   const typed = typedValues(state, commands.options)
   const mistakes: Mistakes = {}
@@ -52,7 +51,7 @@ export function readSubmission(
       mistakes[block] = error.message
     }
   }
-  check('prompt', () => parseInline(String(typed.prompt ?? ''), commands.options))
+  check('prompt', () => commands.parse(String(typed.prompt ?? '')))
   for (const [name, value] of Object.entries(typed)) {
     // Alone, so that its sentence lands at its own input.
     if (name !== 'prompt') check(name, () => ({ prompt: 'checked already', [name]: value }))
@@ -61,7 +60,7 @@ export function readSubmission(
   if (!channel) mistakes[CHANNEL] = 'Choose where the pictures go.'
   if (!channel || Object.keys(mistakes).length > 0) return { mistakes }
   const { prompt, ...filled } = typed
-  return { submission: { values: { ...parseInline(String(prompt), commands.options), ...filled }, channel } }
+  return { submission: { values: { ...commands.parse(String(prompt)), ...filled }, channel } }
 }
 
 function typedValues(state: State, options: readonly Option[]): OptionValues {
@@ -78,11 +77,15 @@ function inputOf(option: Option): types.InputBlock {
   return {
     type: 'input',
     block_id: option.name,
-    label: plainText(option.name[0]!.toUpperCase() + option.name.slice(1)),
+    label: plainText(labelOf(option)),
     hint: plainText(hintOf(option)),
     optional: !option.required,
     element: elementOf(option),
   }
+}
+
+function labelOf({ name }: Option): string {
+  return name[0]!.toUpperCase() + name.slice(1).replace('-', ' ')
 }
 
 function hintOf({ description, suggestions, min, max }: Option): string {

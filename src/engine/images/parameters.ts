@@ -9,6 +9,8 @@ export interface Parameters extends Noise {
   readonly negativePrompt: string
   readonly numInferenceSteps: number
   readonly guidanceScale: number
+  /** As AUTOMATIC1111 counts, 1 the last layer; absent where the model's own was read. */
+  readonly clipSkip?: number
   /** Of the drawing, before it is enlarged. */
   readonly width: number
   readonly height: number
@@ -45,6 +47,7 @@ export function parseParameters(text: string): Parameters {
     negativePrompt: pairs.get('Negative prompt') ?? negativePrompt,
     numInferenceSteps: numberOf('Steps', pairs.get('Steps')),
     guidanceScale: numberOf('CFG scale', pairs.get('CFG scale')),
+    ...(pairs.has('Clip skip') && { clipSkip: numberOf('Clip skip', pairs.get('Clip skip')) }),
     seed: seedOf('Seed', pairs.get('Seed')),
     variations: variationsOf(pairs),
     width,
@@ -61,7 +64,7 @@ export function parseParameters(text: string): Parameters {
 type Pair = readonly [name: string, value: string]
 
 function pairsOf(parameters: Parameters): Pair[] {
-  const { variations, upscale, transparent } = parameters
+  const { clipSkip, variations, upscale, transparent } = parameters
   const pairs: Pair[] = [
     ['Steps', String(parameters.numInferenceSteps)],
     ['Sampler', SAMPLERS[parameters.scheduler] ?? parameters.scheduler],
@@ -72,6 +75,7 @@ function pairsOf(parameters: Parameters): Pair[] {
     ['Model', parameters.model],
     ['RNG', 'CPU'],
   ]
+  if (clipSkip !== undefined) pairs.push(['Clip skip', String(clipSkip)])
   if (variations.length > 0) {
     pairs.push(
       ['Variation seed', variations.map(({ seed }) => seed).join(', ')],

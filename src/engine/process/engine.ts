@@ -16,6 +16,10 @@ export interface Model {
   readonly height: number
   /** Width and height must be multiples of this. */
   readonly sizeMultiple: number
+  /** The layer of the text encoder that it reads, counted from the last: 1, or with SDXL 2. */
+  readonly clipSkip: number
+  /** The earliest layer that can be asked for in its place, counted in the same way. */
+  readonly maxClipSkip: number
   /** Whether guidance and a negative prompt have an effect (not for guidance-distilled models). */
   readonly usesGuidance: boolean
 }
@@ -26,6 +30,8 @@ export interface ImagesRequest {
   readonly negativePrompt: string
   readonly numInferenceSteps: number
   readonly guidanceScale: number
+  /** As `Model.clipSkip`; the model's own where it is absent. */
+  readonly clipSkip?: number
   readonly width: number
   readonly height: number
   readonly images: readonly Noise[]

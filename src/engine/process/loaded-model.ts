@@ -43,6 +43,8 @@ export async function loadModel(options: LoadOptions, onNotice: (message: string
       width: modelInfo.width,
       height: modelInfo.height,
       sizeMultiple: modelInfo.sizeMultiple,
+      clipSkip: components.promptEncoder.layersFromEnd + 1,
+      maxClipSkip: components.promptEncoder.layersFromEnd + 1 + components.promptEncoder.maxClipSkip(),
       usesGuidance: modelInfo.usesNegativePrompt,
     },
     latentRgb: await latentRgbOf(components.vae),

@@ -45,8 +45,8 @@ export async function makeImages(
   return images
 }
 
-function begin({ pipeline }: LoadedModel, request: ImagesRequest, noise: Noise, signal: AbortSignal) {
-  const { prompt, negativePrompt, numInferenceSteps, guidanceScale, width, height } = request
+function begin({ pipeline, facts }: LoadedModel, request: ImagesRequest, noise: Noise, signal: AbortSignal) {
+  const { prompt, negativePrompt, numInferenceSteps, guidanceScale, clipSkip = facts.clipSkip, width, height } = request
   const { latentChannels, vaeScaleFactor } = pipeline.modelInfo
   const dims = [1, latentChannels, Math.floor(height / vaeScaleFactor), Math.floor(width / vaeScaleFactor)]
   return pipeline.begin({
@@ -54,6 +54,8 @@ function begin({ pipeline }: LoadedModel, request: ImagesRequest, noise: Noise, 
     // None is not the same as an empty one: some models are trained on zeros in its place.
     negativePrompt: negativePrompt === '' ? undefined : negativePrompt,
     promptWeighting: true,
+    // AUTOMATIC1111 counts from the last layer, diffusers from the model's own.
+    clipSkip: clipSkip - facts.clipSkip,
     numInferenceSteps,
     guidanceScale,
     width,
