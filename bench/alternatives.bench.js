@@ -91,11 +91,13 @@ async function takeTurns(name, asked, rounds, seedling, alternatives) {
     const { ms } = await contender.pipeline.generate({ ...asked, prompts: newPrompts(1) })
     contender.count = Math.ceil(TURN_MS / ms)
   }
-  seedling.inside = seedling.outside = 0
-  for (let round = 0; round < rounds; round++) {
+  // The first round is for compilers, caches and allocators to settle, everybody's.
+  for (let round = -1; round < rounds; round++) {
+    if (round === 0) seedling.inside = seedling.outside = 0
     for (const { pipeline, series, count } of contenders) {
       await pause(PAUSE_MS)
-      series.push((await pipeline.generate({ ...asked, prompts: newPrompts(count) })).ms / count)
+      const { ms } = await pipeline.generate({ ...asked, prompts: newPrompts(count) })
+      if (round >= 0) series.push(ms / count)
     }
   }
   const [ours, ...others] = contenders
