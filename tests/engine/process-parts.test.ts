@@ -1,6 +1,6 @@
 /** What the engine's process is made of, where it needs no model: noise between noises, and which weights these are. */
 
-import { mkdir, mkdtemp, readdir, rm, utimes, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rm, symlink, utimes, writeFile } from 'node:fs/promises'
 import { availableParallelism, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import fc from 'fast-check'
@@ -84,6 +84,8 @@ describe('modelHash', () => {
     await writeFile(join(folder, 'unet/model.safetensors'), 'torch')
     await mkdir(join(folder, '.git'))
     await writeFile(join(folder, '.git/HEAD'), 'ref')
+    await mkdir(join(folder, 'unet/backup'))
+    await symlink('nowhere', join(folder, 'unet/model_fp16.onnx'))
     expect(await modelHash(folder)).toBe('e814e4e36a')
     await writeFile(join(folder, 'unet/model.onnx_data'), 'other')
     expect(await modelHash(folder)).not.toBe('e814e4e36a')

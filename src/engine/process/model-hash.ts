@@ -50,12 +50,14 @@ async function weightFiles(folder: string): Promise<WeightFile[]> {
         .map((name) => join(folder, part, name))
     }),
   )
-  return Promise.all(
+  const found = await Promise.all(
     files.flat().map(async (path) => {
-      const { size, mtimeMs } = await stat(path)
-      return { path, size, mtimeMs }
+      // A folder in a part's folder, or a link to nothing, holds no weights that the pipeline could have opened.
+      const entry = await stat(path).catch(() => undefined)
+      return entry?.isFile() ? [{ path, size: entry.size, mtimeMs: entry.mtimeMs }] : []
     }),
   )
+  return found.flat()
 }
 
 async function hashOf(files: readonly WeightFile[]): Promise<string> {
