@@ -1,11 +1,12 @@
 /** The text encoder's earlier layers, which most exports keep inside: found, given out, and nothing else changed. */
 
-import { copyFileSync } from 'node:fs'
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs'
 import { mkdir, readdir, rename, symlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { EngineError } from '../../src/engine/errors.ts'
+import { readOnnx, writeOnnx } from '../../src/engine/graph/onnx-file.ts'
 import { OnnxRuntimeModel } from '../../src/engine/models/onnx-runtime-model.ts'
 import { CLIPTextModel } from '../../src/engine/models/text-encoder.ts'
 import { temporaryFolder } from './tiny-pipeline.ts'
@@ -21,6 +22,17 @@ function copied(name: string): string {
 
 async function open(path: string): Promise<CLIPTextModel> {
   return new CLIPTextModel(await OnnxRuntimeModel.load({ part: 'text_encoder', path }, { device: 'cpu' }), {})
+}
+
+/** The file with its token embeddings, and whatever else is large, times `factor`. */
+function scaled(path: string, factor: number): Buffer {
+  const bytes = readFileSync(path)
+  for (const { data } of readOnnx(path).initializers) {
+    for (let at = 0; data && at < data.length; at += 4) {
+      bytes.writeFloatLE(bytes.readFloatLE(data.offset + at) * factor, data.offset + at)
+    }
+  }
+  return bytes
 }
 
 describe('an export from before LayerNormalization was an operator, of three layers', () => {
@@ -58,6 +70,25 @@ describe('an export from before LayerNormalization was an operator, of three lay
     await rename(path, join(dirname(linked), 'blobs/0123'))
     await symlink('blobs/0123', linked)
     expect(await (await open(linked)).encode(IDS, 1, true)).toEqual(wanted)
+  })
+
+  it('keeps two revisions in the hub’s cache apart that share a graph and not the weights', async () => {
+    const inside = copied('text-encoder-opset14.onnx')
+    const cache = temporaryFolder()
+    await mkdir(join(cache, 'blobs'))
+    writeFileSync(join(cache, 'blobs/graph'), writeOnnx(readOnnx(inside), 'weights.pb'))
+    const encoded = []
+    for (const factor of [1, 2]) {
+      writeFileSync(join(cache, `blobs/weights${factor}`), scaled(inside, factor))
+      const snapshot = join(cache, `snapshot${factor}`)
+      await mkdir(snapshot)
+      await symlink('../blobs/graph', join(snapshot, 'model.onnx'))
+      await symlink(`../blobs/weights${factor}`, join(snapshot, 'weights.pb'))
+      encoded.push(await (await open(join(snapshot, 'model.onnx'))).encode(IDS, 1, true))
+    }
+    writeFileSync(inside, scaled(inside, 2))
+    expect(encoded[1]).toEqual(await (await open(inside)).encode(IDS, 1, true))
+    expect(encoded[0]).not.toEqual(encoded[1])
   })
 
   it('says which layer there is not', async () => {
