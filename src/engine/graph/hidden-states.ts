@@ -6,7 +6,7 @@ import type { NodeProto } from './onnx-schema.ts'
 import { rewriteBeside } from './rewrite-beside.ts'
 
 /** To be raised when another graph is written: what an older version of this program left beside a model is not taken. */
-const REVISION = 1
+const REVISION = 2
 
 /**
  * The values that transformers' CLIPTextModel calls `hidden_states`: what goes into the first layer, then what comes out
@@ -31,16 +31,19 @@ export function findHiddenStates({ nodes }: OnnxGraph, lastHiddenState: string):
   return sums.length % 2 === 1 ? sums.filter((_, i) => i % 2 === 0) : []
 }
 
+/** Before a number. Values inside a graph may be called `hidden_states.3`, as older exporters took over Python's names. */
+export const EXPOSED = 'clip-skip/hidden_states.'
+
 /**
- * The path of a graph, see `rewriteBeside`, whose outputs `hidden_states.0` … `hidden_states.N` are those states, beside
- * all that it gave out before; the model's own path where they are not found.
+ * The path of a graph, see `rewriteBeside`, that gives out those states, named `EXPOSED` and 0 … N, beside all that it
+ * gave out before; the model's own path where they are not found.
  * @throws EngineError `model` where the file is broken or its folder cannot be written to
  */
 export function exposeHiddenStates(modelPath: string, lastHiddenState: string): Promise<string> {
   return rewriteBeside(modelPath, `hidden-states.${REVISION}`, (graph) => {
     const states = findHiddenStates(graph, lastHiddenState)
     if (states.length === 0) return undefined
-    const names = states.map((_, i) => `hidden_states.${i}`)
+    const names = states.map((_, i) => `${EXPOSED}${i}`)
     const nodes = states.map((state, i) => ({ opType: 'Identity', input: [state], output: [names[i]!], attribute: [] }))
     return {
       ...graph,

@@ -36,6 +36,8 @@ export class OnnxRuntimeModel {
   readonly part: string
   #path: string
   readonly #fp32Path: string | undefined
+  /** Makes of the float32 file what stands for it. */
+  #change: (path: string) => Promise<string> = async (path) => path
   #settings: SessionSettings
   #session: InferenceSession | undefined
   #inputs: ReadonlyMap<string, InferenceSession.TensorValueMetadata>
@@ -94,9 +96,15 @@ export class OnnxRuntimeModel {
     return this.#inTurn(() => this.#runFinite(feeds, fetches))
   }
 
-  /** Puts another graph with the same inputs and outputs in this one's place; the old session is freed. */
-  replaceGraph(path: string): Promise<void> {
-    return this.#inTurn(() => this.#reopen(path, this.#settings))
+  /**
+   * Puts another graph with the same inputs and outputs in this one's place; the old session is freed.
+   * @param change Makes the like of the float32 file, where outputs were added that it has to have as well.
+   */
+  replaceGraph(path: string, change?: (path: string) => Promise<string>): Promise<void> {
+    return this.#inTurn(async () => {
+      await this.#reopen(path, this.#settings)
+      if (change) this.#change = change
+    })
   }
 
   /** Moves to another device; where that fails, the model stays as it was. */
@@ -121,9 +129,10 @@ export class OnnxRuntimeModel {
   async #runFinite(feeds: Feeds, fetches: readonly string[]): Promise<Tensor[]> {
     const results = await this.#runRows(feeds, fetches)
     if (results.every(({ data }) => allFinite(data))) return results
-    if (this.#fp32Path === undefined || this.#path === this.#fp32Path) throw this.#notFinite()
+    const fp32Path = this.#fp32Path === undefined ? undefined : await this.#change(this.#fp32Path)
+    if (fp32Path === undefined || this.#path === fp32Path) throw this.#notFinite()
     this.#settings.onNotice?.(`The ${this.part} computed NaN in half precision; using its float32 file instead.`)
-    await this.#reopen(this.#fp32Path, this.#settings)
+    await this.#reopen(fp32Path, this.#settings)
     return this.#runFinite(feeds, fetches)
   }
 
@@ -234,11 +243,17 @@ export class OnnxRuntimeModel {
  */
 const QUIET_THREADS = { session: { intra_op: { allow_spinning: '0' } } }
 
+/**
+ * A sum and the layer norm behind it would be joined in one operator, though not where the sum is given out: a text encoder
+ * that shows its earlier layers would then compute its last one a little differently than before.
+ */
+const APART = { optimization: { disable_specified_optimizers: 'SkipLayerNormFusion' } }
+
 async function open(part: string, path: string, settings: SessionSettings): Promise<InferenceSession> {
   try {
     return await InferenceSession.create(path, {
       ...providerOptions(settings.device),
-      extra: QUIET_THREADS,
+      extra: { ...QUIET_THREADS, ...(part.startsWith('text_encoder') && APART) },
       ...settings.sessionOptions,
     })
   } catch (error) {

@@ -1,7 +1,7 @@
 /** CLIP's text encoder: token ids to the hidden states that condition the UNet. */
 
 import { EngineError } from '../errors.ts'
-import { exposeHiddenStates, findHiddenStates } from '../graph/hidden-states.ts'
+import { EXPOSED, exposeHiddenStates, findHiddenStates } from '../graph/hidden-states.ts'
 import { readOnnx } from '../graph/onnx-file.ts'
 import type { Tensor } from '../tensor.ts'
 import { type LayerNorm, readLayerNorm } from './layer-norm.ts'
@@ -21,7 +21,7 @@ export class CLIPTextModel {
   readonly #maskedAfter: number | undefined
   readonly #inputIds: string
   readonly #epsilon: number
-  #norm: LayerNorm | undefined
+  #norm: { readonly path: string; readonly found: LayerNorm | undefined } | undefined
 
   constructor(model: OnnxRuntimeModel, config: Config) {
     this.model = model
@@ -80,16 +80,17 @@ export class CLIPTextModel {
 
   /** In order, where the graph gives them out; the last is the final layer's. */
   #hiddenStates(): string[] {
-    return [...this.model.outputs.keys()]
-      .filter((name) => /^hidden_states[._]\d+$/.test(name))
-      .sort((a, b) => layer(a) - layer(b))
+    const names = [...this.model.outputs.keys()].sort((a, b) => layer(a) - layer(b))
+    const exposed = names.filter((name) => name.startsWith(EXPOSED))
+    return exposed.length > 0 ? exposed : names.filter((name) => /^hidden_states[._]\d+$/.test(name))
   }
 
   /** Exports of SD 1 and 2 keep them inside. */
   async #showHiddenStates(): Promise<void> {
     const { path } = this.model
-    const shown = await exposeHiddenStates(path, this.#lastHiddenState())
-    if (shown !== path) await this.model.replaceGraph(shown)
+    const expose = (file: string) => exposeHiddenStates(file, this.#lastHiddenState())
+    const shown = await expose(path)
+    if (shown !== path) await this.model.replaceGraph(shown, expose)
   }
 
   #finalNorm(): LayerNorm {
@@ -99,8 +100,10 @@ export class CLIPTextModel {
   }
 
   #readNorm(): LayerNorm | undefined {
-    this.#norm ??= readLayerNorm(this.model.path, this.#lastHiddenState(), this.#epsilon)
-    return this.#norm
+    const { path } = this.model
+    if (this.#norm?.path !== path)
+      this.#norm = { path, found: readLayerNorm(path, this.#lastHiddenState(), this.#epsilon) }
+    return this.#norm.found
   }
 
   #lastHiddenState(): string {
@@ -109,5 +112,5 @@ export class CLIPTextModel {
 }
 
 function layer(name: string): number {
-  return Number(/\d+$/.exec(name)![0])
+  return Number(/\d*$/.exec(name)![0])
 }
