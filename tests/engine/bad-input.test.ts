@@ -1,8 +1,9 @@
-import { copyFileSync, mkdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import sharp from 'sharp'
 import { beforeAll, describe, expect, it, vi } from 'vitest'
+import { readOnnx } from '../../src/engine/graph/onnx-file.ts'
 import {
   type GenerateArguments,
   Generator,
@@ -327,6 +328,26 @@ describe('half precision', () => {
         message: expect.stringMatching(/unet computed NaN in half precision; using its float32 file/),
       },
     ])
+  })
+
+  it('attention stays as it was asked for when the float32 file takes over', async () => {
+    const folder = half('unet-fp16.onnx')
+    const halfPath = join(folder, 'unet', 'model_fp16.onnx')
+    const bytes = readFileSync(halfPath)
+    for (const { data } of readOnnx(halfPath).initializers) {
+      if (data) bytes.fill('007e', data.offset, data.offset + data.length, 'hex')
+    }
+    writeFileSync(halfPath, bytes)
+    const pipe = await open(folder, { dtype: 'fp16' })
+    const full = await open(folder, { dtype: 'fp32' })
+    for (const each of [pipe, full]) each.enableAttentionSlicing('max')
+    expect(await make(pipe)).toEqual(await make(full))
+    const { model } = pipe.components.unet
+    expect(model.path).toBe(full.components.unet.model.path)
+    expect(model.path).toContain('attention-1')
+    pipe.disableAttentionSlicing()
+    await make(pipe)
+    expect(model.path).toBe(join(folder, 'unet', 'model.onnx'))
   })
 
   it('NaN without a float32 file is explained', async () => {

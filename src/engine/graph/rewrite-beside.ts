@@ -1,7 +1,7 @@
 /** Writes a changed graph beside the model that it was made from, once; the weights stay where they are. */
 
 import { createHash, randomUUID } from 'node:crypto'
-import { existsSync, realpathSync } from 'node:fs'
+import { accessSync, constants, existsSync, realpathSync } from 'node:fs'
 import { realpath, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { basename, dirname, join, relative } from 'node:path'
 import { EngineError } from '../errors.ts'
@@ -31,6 +31,16 @@ export async function rewriteBeside(
   if (!graph) return modelPath
   await write(path, writeOnnx(graph, basename(real)))
   return path
+}
+
+/** Whether there is a place for rewritten graphs: a container may have its models in folders that are only read. */
+export function canRewriteBeside(modelPath: string): boolean {
+  try {
+    accessSync(dirname(realpathSync(modelPath)), constants.W_OK)
+    return true
+  } catch {
+    return false
+  }
 }
 
 /**

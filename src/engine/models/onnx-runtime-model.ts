@@ -28,16 +28,22 @@ export interface SessionSettings {
   readonly onNotice?: (message: string) => void
 }
 
+/** Gives the path of the graph that runs in an exported one's place, such as the same with its attention fused. */
+export type Rewrite = (exported: string) => Promise<string>
+
+const asExported: Rewrite = async (exported) => exported
+
 /** By input name; those that a graph does not take are left out. */
 export type Feeds = Readonly<Record<string, Feed | undefined>>
 
 /** diffusers' class of that name (`pipelines/onnx_utils.py`): a session with a float32 face. */
 export class OnnxRuntimeModel {
   readonly part: string
+  /** As it was found: in float32 once half precision has computed NaN. */
+  #exported: string
+  #rewrite: Rewrite
   #path: string
   readonly #fp32Path: string | undefined
-  /** Makes of the float32 file what stands for it. */
-  #change: (path: string) => Promise<string> = async (path) => path
   #settings: SessionSettings
   #session: InferenceSession | undefined
   #inputs: ReadonlyMap<string, InferenceSession.TensorValueMetadata>
@@ -47,28 +53,42 @@ export class OnnxRuntimeModel {
   /** What each float32 input was fed last. */
   readonly #fed = new Map<string, OrtTensor>()
 
-  private constructor(file: GraphFile, settings: SessionSettings, session: InferenceSession) {
-    this.part = file.part
-    this.#path = file.path
-    this.#fp32Path = file.fp32Path
+  private constructor(
+    { part, path: exported, fp32Path }: GraphFile,
+    settings: SessionSettings,
+    { rewrite, path, session }: { rewrite: Rewrite; path: string; session: InferenceSession },
+  ) {
+    this.part = part
+    this.#exported = exported
+    this.#rewrite = rewrite
+    this.#path = path
+    this.#fp32Path = fp32Path
     this.#settings = settings
     this.#session = session
     this.#inputs = tensors(session.inputMetadata)
     this.#outputs = tensors(session.outputMetadata)
   }
 
-  /** @throws EngineError 'model' for a damaged or missing file, 'device' when this device cannot run it. */
-  static async load(file: GraphFile, settings: SessionSettings): Promise<OnnxRuntimeModel> {
-    return new OnnxRuntimeModel(file, settings, await open(file.part, file.path, settings))
+  /**
+   * @throws EngineError 'model' for a damaged or missing file, 'device' when this device cannot run it; what `rewrite` throws.
+   */
+  static async load(file: GraphFile, settings: SessionSettings, rewrite = asExported): Promise<OnnxRuntimeModel> {
+    const path = await rewrite(file.path)
+    return new OnnxRuntimeModel(file, settings, { rewrite, path, session: await open(file.part, path, settings) })
   }
 
   get device(): Device {
     return this.#settings.device
   }
 
-  /** The graph that runs: the file as it was found, or one put in its place by `replaceGraph`. */
+  /** The graph that runs: the file as it was found, or what was made of it. */
   get path(): string {
     return this.#path
+  }
+
+  /** Whether it is what was made of it. */
+  get isRewritten(): boolean {
+    return this.#path !== this.#exported
   }
 
   /** By name, as the export declares them: type, and a shape of numbers and symbols. */
@@ -97,13 +117,14 @@ export class OnnxRuntimeModel {
   }
 
   /**
-   * Puts another graph with the same inputs and outputs in this one's place; the old session is freed.
-   * @param change Makes the like of the float32 file, where outputs were added that it has to have as well.
+   * Runs what `rewrite` makes of the exported graph from now on, with the same inputs and outputs or more; the old session
+   * is freed. Without one, the graph as it was exported.
    */
-  replaceGraph(path: string, change?: (path: string) => Promise<string>): Promise<void> {
+  rewrite(rewrite = asExported): Promise<void> {
     return this.#inTurn(async () => {
-      await this.#reopen(path, this.#settings)
-      if (change) this.#change = change
+      const path = await rewrite(this.#exported)
+      if (path !== this.#path) await this.#reopen(path, this.#settings)
+      this.#rewrite = rewrite
     })
   }
 
@@ -129,10 +150,10 @@ export class OnnxRuntimeModel {
   async #runFinite(feeds: Feeds, fetches: readonly string[]): Promise<Tensor[]> {
     const results = await this.#runRows(feeds, fetches)
     if (results.every(({ data }) => allFinite(data))) return results
-    const fp32Path = this.#fp32Path === undefined ? undefined : await this.#change(this.#fp32Path)
-    if (fp32Path === undefined || this.#path === fp32Path) throw this.#notFinite()
+    if (this.#fp32Path === undefined || this.#exported === this.#fp32Path) throw this.#notFinite()
     this.#settings.onNotice?.(`The ${this.part} computed NaN in half precision; using its float32 file instead.`)
-    await this.#reopen(fp32Path, this.#settings)
+    await this.#reopen(await this.#rewrite(this.#fp32Path), this.#settings)
+    this.#exported = this.#fp32Path
     return this.#runFinite(feeds, fetches)
   }
 

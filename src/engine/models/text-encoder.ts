@@ -3,6 +3,7 @@
 import { EngineError } from '../errors.ts'
 import { EXPOSED, exposeHiddenStates, findHiddenStates } from '../graph/hidden-states.ts'
 import { readOnnx } from '../graph/onnx-file.ts'
+import { canRewriteBeside } from '../graph/rewrite-beside.ts'
 import type { Tensor } from '../tensor.ts'
 import { type LayerNorm, readLayerNorm } from './layer-norm.ts'
 import type { OnnxRuntimeModel } from './onnx-runtime-model.ts'
@@ -37,10 +38,8 @@ export class CLIPTextModel {
    */
   skippableLayers(normalised: boolean): number {
     if (normalised && !this.#readNorm()) return 0
-    const shown = this.#hiddenStates()
-    const states = shown.length > 0 ? shown : findHiddenStates(readOnnx(this.model.path), this.#lastHiddenState())
     // The first is what goes into the first layer.
-    return Math.max(0, states.length - 2)
+    return Math.max(0, (this.#hiddenStates().length || this.#hiddenInside()) - 2)
   }
 
   /**
@@ -85,12 +84,16 @@ export class CLIPTextModel {
     return exposed.length > 0 ? exposed : names.filter((name) => /^hidden_states[._]\d+$/.test(name))
   }
 
+  /** How many there are that the graph could be made to give out. */
+  #hiddenInside(): number {
+    const { path } = this.model
+    return canRewriteBeside(path) ? findHiddenStates(readOnnx(path), this.#lastHiddenState()).length : 0
+  }
+
   /** Exports of SD 1 and 2 keep them inside. */
   async #showHiddenStates(): Promise<void> {
-    const { path } = this.model
-    const expose = (file: string) => exposeHiddenStates(file, this.#lastHiddenState())
-    const shown = await expose(path)
-    if (shown !== path) await this.model.replaceGraph(shown, expose)
+    const lastHiddenState = this.#lastHiddenState()
+    await this.model.rewrite((exported) => exposeHiddenStates(exported, lastHiddenState))
   }
 
   #finalNorm(): LayerNorm {

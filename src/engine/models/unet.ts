@@ -33,20 +33,13 @@ export class UNet2DConditionModel {
   /** How attention is computed from the next step on; `original` is as the export has it. */
   attention: AttentionForm | 'original'
   #runningAttention: AttentionForm | 'original'
-  readonly #originalPath: string
   readonly #output: string
 
-  /** @param originalPath The graph as it was exported, where `model` opened it with its attention fused. */
-  constructor(
-    model: OnnxRuntimeModel,
-    config: Config,
-    sampleSize: readonly [height: number, width: number],
-    originalPath: string = model.path,
-  ) {
+  /** @param model As it was exported, or with its attention fused. */
+  constructor(model: OnnxRuntimeModel, config: Config, sampleSize: readonly [height: number, width: number]) {
     this.model = model
-    this.attention = model.path === originalPath ? 'original' : 'fused'
+    this.attention = model.isRewritten ? 'fused' : 'original'
     this.#runningAttention = this.attention
-    this.#originalPath = originalPath
     const { inputs } = model
     this.inChannels = fixed(inputs.get('sample')?.shape[1]) ?? (numberOf(config.in_channels) || 4)
     this.timeCondProjDim = inputs.has('timestep_cond')
@@ -63,8 +56,7 @@ export class UNet2DConditionModel {
   async applyAttention(): Promise<void> {
     const form = this.attention
     if (form === this.#runningAttention) return
-    const original = this.#originalPath
-    await this.model.replaceGraph(form === 'original' ? original : await rewriteAttention(original, form))
+    await this.model.rewrite(form === 'original' ? undefined : (exported) => rewriteAttention(exported, form))
     this.#runningAttention = form
   }
 

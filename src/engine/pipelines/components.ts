@@ -5,7 +5,7 @@ import { EngineError } from '../errors.ts'
 import { rewriteAttention } from '../graph/rewrite-attention.ts'
 import { bestDevice, candidates, type Device, lacksHardware, unavailable } from '../models/device.ts'
 import type { Dtype } from '../models/graph-choice.ts'
-import { type GraphFile, OnnxRuntimeModel } from '../models/onnx-runtime-model.ts'
+import { type GraphFile, OnnxRuntimeModel, type Rewrite } from '../models/onnx-runtime-model.ts'
 import type { Config, PipelineFolder } from '../models/pipeline-folder.ts'
 import { StableDiffusionSafetyChecker } from '../models/safety-checker.ts'
 import { CLIPTextModel } from '../models/text-encoder.ts'
@@ -70,8 +70,7 @@ export async function loadComponents(
       opened.push(model)
       return model
     }
-    const { path: exported } = folder.graph('unet', options.dtype ?? 'auto', unetModel.device !== 'cpu')
-    const unet = new UNet2DConditionModel(unetModel, unetConfig, sampleSize, exported)
+    const unet = new UNet2DConditionModel(unetModel, unetConfig, sampleSize)
     const vae = await loadVae(folder, open, family)
     const promptEncoder = await loadTextParts(folder, open, family === 'stable-diffusion-xl' ? 1 : 0)
     const safetyChecker = await loadSafetyChecker(folder, open)
@@ -161,8 +160,7 @@ async function openFused(
   if (device === 'coreml') return openExported(folder, device, options, listeners)
   const file = folder.graph('unet', options.dtype ?? 'auto', device !== 'cpu')
   try {
-    const path = await rewriteAttention(file.path, 'fused')
-    return await openGraph({ ...file, path }, device, options, listeners)
+    return await openGraph(file, device, options, listeners, (exported) => rewriteAttention(exported, 'fused'))
   } catch (error) {
     // What is wrong with the export itself is better said by opening that.
     const model = await openExported(folder, device, options, listeners)
@@ -232,9 +230,10 @@ function openGraph(
   device: Device,
   { sessionOptions }: LoadOptions,
   { onPart, onNotice }: LoadListeners,
+  rewrite?: Rewrite,
 ): Promise<OnnxRuntimeModel> {
   onPart(file.part)
-  return OnnxRuntimeModel.load(file, { device, onNotice, ...(sessionOptions && { sessionOptions }) })
+  return OnnxRuntimeModel.load(file, { device, onNotice, ...(sessionOptions && { sessionOptions }) }, rewrite)
 }
 
 async function loadScheduler(folder: PipelineFolder): Promise<Scheduler> {
