@@ -86,7 +86,7 @@ export class OnnxRuntimeModel {
     return this.#path
   }
 
-  /** Whether it is what was made of it. */
+  /** Whether what runs was made of the file, and is not the file itself. */
   get isRewritten(): boolean {
     return this.#path !== this.#exported
   }

@@ -64,9 +64,9 @@ function jobChoice({ job, prompt }: KnownJob): Choice {
 
 /** `a red apple --st` */
 function flagAt(typed: string, line: string, flags: readonly Option[]): Completion | undefined {
-  const match = /(?:^|\s)((?:--|—)([a-z][a-z-]*)?)$/iu.exec(typed)
+  const match = /(?:^|\s)((?:--|—)((?:[a-z][a-z-]*)?))$/iu.exec(typed)
   if (!match) return undefined
-  const begun = (match[2] ?? '').toLowerCase()
+  const begun = match[2]!.toLowerCase()
   const choices = flags
     .filter((option) => namesOf(option).some((name) => name.startsWith(begun)) && !isUsed(option, line))
     .filter(({ name, type }) => !(type === 'boolean' && name === begun))
