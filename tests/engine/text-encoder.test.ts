@@ -8,6 +8,7 @@ import { describe, expect, it } from 'vitest'
 import { EngineError } from '../../src/engine/errors.ts'
 import { findHiddenStates } from '../../src/engine/graph/hidden-states.ts'
 import { readOnnx, writeOnnx } from '../../src/engine/graph/onnx-file.ts'
+import { Surroundings } from '../../src/engine/graph/surroundings.ts'
 import { OnnxRuntimeModel, type SessionSettings } from '../../src/engine/models/onnx-runtime-model.ts'
 import { CLIPTextModel } from '../../src/engine/models/text-encoder.ts'
 import { temporaryFolder } from './tiny-pipeline.ts'
@@ -109,7 +110,7 @@ describe('an export from before LayerNormalization was an operator, of three lay
     const path = copied('text-encoder-opset14.onnx')
     const wanted = await (await open(path)).encode(IDS, 1, true)
     const graph = readOnnx(path)
-    const inside = findHiddenStates(graph, 'last_hidden_state')
+    const inside = findHiddenStates(new Surroundings(graph), 'last_hidden_state')
     const renamed = (names: string[]) =>
       names.map((name) => (inside.includes(name) ? `hidden_states.${inside.indexOf(name) + 1}` : name))
     graph.nodes = graph.nodes.map((node) =>

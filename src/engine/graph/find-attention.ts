@@ -1,7 +1,8 @@
 /** Finds attention in a UNet's graph, softmax(Q·Kᵀ)·V, as every exporter writes it. */
 
-import type { Initializer, OnnxGraph } from './onnx-file.ts'
-import { DataType, type NodeProto, type TensorProto } from './onnx-schema.ts'
+import type { OnnxGraph } from './onnx-file.ts'
+import { DataType, type NodeProto } from './onnx-schema.ts'
+import { Surroundings } from './surroundings.ts'
 
 /** One attention: the names of its inputs and its output, and its nodes. */
 export interface Attention {
@@ -115,59 +116,6 @@ function stepOf(node: NodeProto, surroundings: Surroundings): Step | undefined {
   }
 }
 
-/** Who makes and who uses a value. */
-class Surroundings {
-  readonly #producers = new Map<string, NodeProto>()
-  readonly #consumers = new Map<string, NodeProto[]>()
-  readonly #initializers: ReadonlyMap<string, Initializer>
-
-  constructor({ nodes, initializers }: OnnxGraph) {
-    this.#initializers = new Map(initializers.map((initializer) => [initializer.tensor.name!, initializer]))
-    for (const node of nodes) {
-      for (const name of node.output) this.#producers.set(name, node)
-      for (const name of node.input) this.#consumers.set(name, [...(this.#consumers.get(name) ?? []), node])
-    }
-  }
-
-  producer(name: string): NodeProto | undefined {
-    return this.#producers.get(name)
-  }
-
-  /** The one node that uses a node's output; undefined when several do. */
-  onlyConsumer(node: NodeProto): NodeProto | undefined {
-    const consumers = this.#consumers.get(node.output[0]!)
-    return consumers?.length === 1 ? consumers[0] : undefined
-  }
-
-  /** Whether a value is a constant of one element. */
-  isScalar(name: string): boolean {
-    return this.#constant(name)?.dims.every((dim) => dim === 1) ?? false
-  }
-
-  /** `torch.baddbmm` with beta = 0 adds an empty matrix, times zero. */
-  isEmptyMatrix(name: string): boolean {
-    const node = this.#producers.get(name)
-    if (node?.opType !== 'Mul') return node?.opType === 'ConstantOfShape'
-    return node.input.some(
-      (input) => this.#producers.get(input)?.opType === 'ConstantOfShape' || isZero(this.#constant(input)),
-    )
-  }
-
-  #constant(name: string): TensorProto | undefined {
-    const node = this.#producers.get(name)
-    return node?.opType === 'Constant'
-      ? node.attribute.find((attribute) => attribute.name === 'value')?.t
-      : this.#initializers.get(name)?.tensor
-  }
-}
-
 function isCastToFloat(node: NodeProto | undefined): boolean {
   return node?.opType === 'Cast' && node.attribute.find(({ name }) => name === 'to')?.i === DataType.FLOAT
-}
-
-/** A floating-point zero of one element. */
-function isZero(tensor: TensorProto | undefined): boolean {
-  const { floatData = [], rawData = [] } = tensor ?? {}
-  const stored = [...floatData, ...rawData]
-  return stored.length > 0 && stored.length <= 8 && stored.every((part) => part === 0)
 }

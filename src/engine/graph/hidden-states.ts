@@ -1,9 +1,9 @@
 /** The hidden states between a text encoder's layers: where they are in its graph, and a graph that gives them out. */
 
-import { findLayerNorm, makers } from './find-layer-norm.ts'
-import { type OnnxGraph, outputField } from './onnx-file.ts'
-import type { NodeProto } from './onnx-schema.ts'
+import { findLayerNorm } from './find-layer-norm.ts'
+import { outputField } from './onnx-file.ts'
 import { rewriteBeside } from './rewrite-beside.ts'
+import { Surroundings } from './surroundings.ts'
 
 /** To be raised when another graph is written: what an older version of this program left beside a model is not taken. */
 const REVISION = 2
@@ -15,19 +15,16 @@ const REVISION = 2
  * @param lastHiddenState The output that this norm makes.
  * @returns Their names in order; none where the graph has another form.
  */
-export function findHiddenStates({ nodes }: OnnxGraph, lastHiddenState: string): string[] {
-  const norm = findLayerNorm(nodes, lastHiddenState)
-  if (!norm) return []
-  const maker = makers(nodes)
-  const uses = countUses(nodes)
+export function findHiddenStates(surroundings: Surroundings, lastHiddenState: string): string[] {
   // What is added to is used once more, by the norm in front of attention or MLP; what these computed is used here alone.
   const addedTo = (sum: string) => {
-    const node = maker(sum)
-    const sums = node?.opType === 'Add' ? node.input.filter((name) => uses.get(name)! > 1) : []
-    return sums.length === 1 && maker(sums[0]!)?.opType === 'Add' ? sums[0] : undefined
+    const node = surroundings.maker(sum)
+    const sums = node?.opType === 'Add' ? node.input.filter((name) => surroundings.isShared(name)) : []
+    return sums.length === 1 && surroundings.maker(sums[0]!)?.opType === 'Add' ? sums[0] : undefined
   }
   const sums: string[] = []
-  for (let sum: string | undefined = norm.input; sum !== undefined; sum = addedTo(sum)) sums.unshift(sum)
+  for (let sum = findLayerNorm(surroundings, lastHiddenState)?.input; sum !== undefined; sum = addedTo(sum))
+    sums.unshift(sum)
   return sums.length % 2 === 1 ? sums.filter((_, i) => i % 2 === 0) : []
 }
 
@@ -41,7 +38,7 @@ export const EXPOSED = 'clip-skip/hidden_states.'
  */
 export function exposeHiddenStates(modelPath: string, lastHiddenState: string): Promise<string> {
   return rewriteBeside(modelPath, `hidden-states.${REVISION}`, (graph) => {
-    const states = findHiddenStates(graph, lastHiddenState)
+    const states = findHiddenStates(new Surroundings(graph), lastHiddenState)
     if (states.length === 0) return undefined
     const names = states.map((_, i) => `${EXPOSED}${i}`)
     const nodes = states.map((state, i) => ({ opType: 'Identity', input: [state], output: [names[i]!], attribute: [] }))
@@ -51,10 +48,4 @@ export function exposeHiddenStates(modelPath: string, lastHiddenState: string): 
       graphRest: [...graph.graphRest, ...names.map(outputField)],
     }
   })
-}
-
-function countUses(nodes: readonly NodeProto[]): Map<string, number> {
-  const uses = new Map<string, number>()
-  for (const name of nodes.flatMap(({ input }) => input)) uses.set(name, (uses.get(name) ?? 0) + 1)
-  return uses
 }

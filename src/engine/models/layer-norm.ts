@@ -3,8 +3,9 @@
 import { closeSync, openSync, readSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { findLayerNorm } from '../graph/find-layer-norm.ts'
-import { type Initializer, readOnnx } from '../graph/onnx-file.ts'
+import type { Initializer } from '../graph/onnx-file.ts'
 import { DataType, type TensorProto } from '../graph/onnx-schema.ts'
+import type { Surroundings } from '../graph/surroundings.ts'
 import type { Tensor } from '../tensor.ts'
 import { fromFloat16 } from './float16.ts'
 
@@ -36,21 +37,22 @@ export class LayerNorm {
 
 /**
  * The layer norm that makes `output`.
+ * @param path Where the graph was read.
  * @returns Nothing where the graph makes it in another way, or without weights of its own.
  */
-export function readLayerNorm(path: string, output: string, epsilon: number): LayerNorm | undefined {
-  const { nodes, initializers } = readOnnx(path)
-  const numbers = (name: string): Float32Array | undefined => {
-    const found = initializers.find(({ tensor }) => tensor.name === name)
-    if (found) return read(path, found)
-    // Exporters store equal weights once, and give the other names by Identity.
-    const alias = nodes.find((one) => one.opType === 'Identity' && one.output.includes(name))
-    return alias && numbers(alias.input[0]!)
+export function readLayerNorm(
+  surroundings: Surroundings,
+  path: string,
+  output: string,
+  epsilon: number,
+): LayerNorm | undefined {
+  const norm = findLayerNorm(surroundings, output)
+  const numbers = (names: readonly string[] = []) => {
+    const found = names.map((name) => surroundings.initializer(name)).find((initializer) => initializer !== undefined)
+    return found && read(path, found)
   }
-  const among = (names: readonly string[] = []) => names.map(numbers).find((found) => found !== undefined)
-  const norm = findLayerNorm(nodes, output)
-  const weight = among(norm?.weights)
-  const bias = among(norm?.biases)
+  const weight = numbers(norm?.weights)
+  const bias = numbers(norm?.biases)
   return weight && bias ? new LayerNorm(weight, bias, epsilon) : undefined
 }
 

@@ -4,6 +4,7 @@ import { EngineError } from '../errors.ts'
 import { EXPOSED, exposeHiddenStates, findHiddenStates } from '../graph/hidden-states.ts'
 import { readOnnx } from '../graph/onnx-file.ts'
 import { canRewriteBeside } from '../graph/rewrite-beside.ts'
+import { Surroundings } from '../graph/surroundings.ts'
 import type { Tensor } from '../tensor.ts'
 import { type LayerNorm, readLayerNorm } from './layer-norm.ts'
 import type { OnnxRuntimeModel } from './onnx-runtime-model.ts'
@@ -16,13 +17,21 @@ export interface TextEncoding {
   readonly textEmbeds?: Tensor
 }
 
+/** What a graph's file says of its layers. */
+interface Layers {
+  readonly path: string
+  readonly norm: LayerNorm | undefined
+  /** How many hidden states there are that the graph could be made to give out. */
+  readonly hiddenStates: number
+}
+
 export class CLIPTextModel {
   readonly model: OnnxRuntimeModel
   /** Where `config.json` asks for an attention mask: the id after which a row is padding. */
   readonly #maskedAfter: number | undefined
   readonly #inputIds: string
   readonly #epsilon: number
-  #norm: { readonly path: string; readonly found: LayerNorm | undefined } | undefined
+  #read: Layers | undefined
 
   constructor(model: OnnxRuntimeModel, config: Config) {
     this.model = model
@@ -37,9 +46,10 @@ export class CLIPTextModel {
    * @throws EngineError 'model' when the file is broken.
    */
   skippableLayers(normalised: boolean): number {
-    if (normalised && !this.#readNorm()) return 0
+    if (normalised && !this.#layers().norm) return 0
+    const inside = () => (canRewriteBeside(this.model.path) ? this.#layers().hiddenStates : 0)
     // The first is what goes into the first layer.
-    return Math.max(0, (this.#hiddenStates().length || this.#hiddenInside()) - 2)
+    return Math.max(0, (this.#hiddenStates().length || inside()) - 2)
   }
 
   /**
@@ -79,15 +89,10 @@ export class CLIPTextModel {
 
   /** In order, where the graph gives them out; the last is the final layer's. */
   #hiddenStates(): string[] {
-    const names = [...this.model.outputs.keys()].sort((a, b) => layer(a) - layer(b))
+    const names = [...this.model.outputs.keys()]
     const exposed = names.filter((name) => name.startsWith(EXPOSED))
-    return exposed.length > 0 ? exposed : names.filter((name) => /^hidden_states[._]\d+$/.test(name))
-  }
-
-  /** How many there are that the graph could be made to give out. */
-  #hiddenInside(): number {
-    const { path } = this.model
-    return canRewriteBeside(path) ? findHiddenStates(readOnnx(path), this.#lastHiddenState()).length : 0
+    const shown = exposed.length > 0 ? exposed : names.filter((name) => /^hidden_states[._]\d+$/.test(name))
+    return shown.sort((a, b) => layer(a) - layer(b))
   }
 
   /** Exports of SD 1 and 2 keep them inside. */
@@ -97,16 +102,15 @@ export class CLIPTextModel {
   }
 
   #finalNorm(): LayerNorm {
-    const norm = this.#readNorm()
+    const { norm } = this.#layers()
     if (norm) return norm
     throw new EngineError('argument', `The ${this.model.part} does not show its final layer norm; leave clipSkip out.`)
   }
 
-  #readNorm(): LayerNorm | undefined {
+  #layers(): Layers {
     const { path } = this.model
-    if (this.#norm?.path !== path)
-      this.#norm = { path, found: readLayerNorm(path, this.#lastHiddenState(), this.#epsilon) }
-    return this.#norm.found
+    if (this.#read?.path !== path) this.#read = readLayers(path, this.#lastHiddenState(), this.#epsilon)
+    return this.#read
   }
 
   #lastHiddenState(): string {
@@ -115,5 +119,11 @@ export class CLIPTextModel {
 }
 
 function layer(name: string): number {
-  return Number(/\d*$/.exec(name)![0])
+  return Number(/\d+$/.exec(name)![0])
+}
+
+function readLayers(path: string, lastHiddenState: string, epsilon: number): Layers {
+  const surroundings = new Surroundings(readOnnx(path))
+  const norm = readLayerNorm(surroundings, path, lastHiddenState, epsilon)
+  return { path, norm, hiddenStates: findHiddenStates(surroundings, lastHiddenState).length }
 }

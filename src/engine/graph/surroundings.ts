@@ -1,0 +1,73 @@
+/** Who makes and who uses a graph's values. */
+
+import type { Initializer, OnnxGraph } from './onnx-file.ts'
+import type { NodeProto, TensorProto } from './onnx-schema.ts'
+
+export class Surroundings {
+  readonly #producers = new Map<string, NodeProto>()
+  readonly #consumers = new Map<string, NodeProto[]>()
+  readonly #initializers: ReadonlyMap<string, Initializer>
+
+  constructor({ nodes, initializers }: OnnxGraph) {
+    this.#initializers = new Map(initializers.map((initializer) => [initializer.tensor.name!, initializer]))
+    for (const node of nodes) {
+      for (const name of node.output) this.#producers.set(name, node)
+      for (const name of node.input) this.#consumers.set(name, [...(this.#consumers.get(name) ?? []), node])
+    }
+  }
+
+  producer(name: string): NodeProto | undefined {
+    return this.#producers.get(name)
+  }
+
+  /** The node that makes a value, past what only renames or retypes it. */
+  maker(name: string): NodeProto | undefined {
+    const node = this.#producers.get(name)
+    return node && ['Identity', 'Cast'].includes(node.opType) ? this.maker(node.input[0]!) : node
+  }
+
+  /** A weight, by any of its names: exporters store equal ones once, and give the other names by Identity. */
+  initializer(name: string): Initializer | undefined {
+    const alias = this.#producers.get(name)
+    return alias?.opType === 'Identity' ? this.initializer(alias.input[0]!) : this.#initializers.get(name)
+  }
+
+  /** Whether a value is an input more than once. */
+  isShared(name: string): boolean {
+    return (this.#consumers.get(name)?.length ?? 0) > 1
+  }
+
+  /** The one node that uses a node's output; undefined when several do. */
+  onlyConsumer(node: NodeProto): NodeProto | undefined {
+    const consumers = this.#consumers.get(node.output[0]!)
+    return consumers?.length === 1 ? consumers[0] : undefined
+  }
+
+  /** Whether a value is a constant of one element. */
+  isScalar(name: string): boolean {
+    return this.#constant(name)?.dims.every((dim) => dim === 1) ?? false
+  }
+
+  /** `torch.baddbmm` with beta = 0 adds an empty matrix, times zero. */
+  isEmptyMatrix(name: string): boolean {
+    const node = this.#producers.get(name)
+    if (node?.opType !== 'Mul') return node?.opType === 'ConstantOfShape'
+    return node.input.some(
+      (input) => this.#producers.get(input)?.opType === 'ConstantOfShape' || isZero(this.#constant(input)),
+    )
+  }
+
+  #constant(name: string): TensorProto | undefined {
+    const node = this.#producers.get(name)
+    return node?.opType === 'Constant'
+      ? node.attribute.find((attribute) => attribute.name === 'value')?.t
+      : this.#initializers.get(name)?.tensor
+  }
+}
+
+/** A floating-point zero of one element. */
+function isZero(tensor: TensorProto | undefined): boolean {
+  const { floatData = [], rawData = [] } = tensor ?? {}
+  const stored = [...floatData, ...rawData]
+  return stored.length > 0 && stored.length <= 8 && stored.every((part) => part === 0)
+}
