@@ -21,9 +21,9 @@ export interface SlackOptions {
   /** `xoxb-…` */
   readonly botToken: string
   /** `xapp-…`, for Socket Mode; it goes before the signing secret. */
-  readonly appToken?: string
+  readonly appToken?: string | undefined
   /** For HTTP, with `port` and `host` to listen on. */
-  readonly signingSecret?: string
+  readonly signingSecret?: string | undefined
   readonly port?: number
   readonly host?: string
   /** The Web API's address, `https://slack.com/api/`. */

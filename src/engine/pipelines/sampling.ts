@@ -132,10 +132,11 @@ export class Sampling<Output extends OutputType = OutputType> {
     const images = postprocess(await vae.decode(this.#latents))
     const nsfwContentDetected = await safetyChecker?.check(images)
     if (offloads) await Promise.all([vae.decoder.release(), safetyChecker?.model.release()])
-    return {
+    const output: PipelineOutput = {
       images: outputType === 'np' ? images : await pngs(images),
       ...(nsfwContentDetected && { nsfwContentDetected }),
-    } as PipelineOutput<Output>
+    }
+    return output as PipelineOutput<Output>
   }
 
   #predict(latents: Tensor, timestep: number): Promise<Tensor> {

@@ -15,7 +15,7 @@ import { type Interaction, userOf, type World } from './world.ts'
 export interface Answer {
   readonly status: number
   readonly body?: Body
-  readonly headers?: Record<string, string>
+  readonly headers?: Record<string, string> | undefined
 }
 
 interface Request {
