@@ -4,8 +4,8 @@ import { existsSync, readdirSync, statSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { EngineError } from '../errors.ts'
+import { exportedGraph, type GraphSource } from '../graph/graph-source.ts'
 import { chooseGraph, type Dtype } from './graph-choice.ts'
-import type { GraphFile } from './onnx-runtime-model.ts'
 
 /** A JSON object whose keys are looked up and checked where they are used. */
 export type Config = Readonly<Record<string, unknown>>
@@ -62,16 +62,16 @@ export class PipelineFolder {
    * @param onGpu Whether 'auto' should prefer half precision.
    * @throws EngineError 'model' when the part has no graph, or none of the wanted dtype.
    */
-  graph(part: string, dtype: Dtype, onGpu: boolean): GraphFile {
+  graph(part: string, dtype: Dtype, onGpu: boolean): GraphSource {
     const names = this.#graphs(part)
     if (names.length === 0) throw missingGraph(this.path, part)
     const choice = chooseGraph(names, dtype, onGpu)
     if (!choice) throw wrongDtype(join(this.path, part), names, dtype)
-    const path = this.join(part, choice.name)
-    return choice.fp32Name === undefined ? { part, path } : { part, path, fp32Path: this.join(part, choice.fp32Name) }
+    const { name, fp32Name } = choice
+    return exportedGraph(part, this.join(part, name), fp32Name && this.join(part, fp32Name))
   }
 
-  /** Not those that begin with a dot: rewritten attention is kept so beside the graph that it was made from. */
+  /** Not those that begin with a dot: earlier versions left rewritten graphs so beside those that they were made from. */
   #graphs(part: string): string[] {
     const folder = this.join(part)
     if (!existsSync(folder)) return []

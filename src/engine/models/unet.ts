@@ -38,7 +38,7 @@ export class UNet2DConditionModel {
   /** @param model As it was exported, or with its attention fused. */
   constructor(model: OnnxRuntimeModel, config: Config, sampleSize: readonly [height: number, width: number]) {
     this.model = model
-    this.attention = model.isRewritten ? 'fused' : 'original'
+    this.attention = model.hasRewrite('attention') ? 'fused' : 'original'
     this.#runningAttention = this.attention
     const { inputs } = model
     this.inChannels = fixed(inputs.get('sample')?.shape[1]) ?? (numberOf(config.in_channels) || 4)
@@ -56,7 +56,7 @@ export class UNet2DConditionModel {
   async applyAttention(): Promise<void> {
     const form = this.attention
     if (form === this.#runningAttention) return
-    await this.model.rewrite(form === 'original' ? undefined : (exported) => rewriteAttention(exported, form))
+    await this.model.setRewrite('attention', form === 'original' ? undefined : rewriteAttention(form))
     this.#runningAttention = form
   }
 

@@ -2,10 +2,11 @@
 
 import type { InferenceSession } from 'onnxruntime-node'
 import { EngineError } from '../errors.ts'
+import type { GraphSource } from '../graph/graph-source.ts'
 import { rewriteAttention } from '../graph/rewrite-attention.ts'
 import { bestDevice, candidates, type Device, lacksHardware, unavailable } from '../models/device.ts'
 import type { Dtype } from '../models/graph-choice.ts'
-import { type GraphFile, OnnxRuntimeModel, type Rewrite } from '../models/onnx-runtime-model.ts'
+import { OnnxRuntimeModel, type Rewrites } from '../models/onnx-runtime-model.ts'
 import type { Config, PipelineFolder } from '../models/pipeline-folder.ts'
 import { StableDiffusionSafetyChecker } from '../models/safety-checker.ts'
 import { CLIPTextModel } from '../models/text-encoder.ts'
@@ -160,7 +161,7 @@ async function openFused(
   if (device === 'coreml') return openExported(folder, device, options, listeners)
   const file = folder.graph('unet', options.dtype ?? 'auto', device !== 'cpu')
   try {
-    return await openGraph(file, device, options, listeners, (exported) => rewriteAttention(exported, 'fused'))
+    return await openGraph(file, device, options, listeners, { attention: rewriteAttention('fused') })
   } catch (error) {
     // What is wrong with the export itself is better said by opening that.
     const model = await openExported(folder, device, options, listeners)
@@ -226,14 +227,14 @@ function openPart(
 }
 
 function openGraph(
-  file: GraphFile,
+  source: GraphSource,
   device: Device,
   { sessionOptions }: LoadOptions,
   { onPart, onNotice }: LoadListeners,
-  rewrite?: Rewrite,
+  rewrites?: Rewrites,
 ): Promise<OnnxRuntimeModel> {
-  onPart(file.part)
-  return OnnxRuntimeModel.load(file, { device, onNotice, ...(sessionOptions && { sessionOptions }) }, rewrite)
+  onPart(source.part)
+  return OnnxRuntimeModel.load(source, { device, onNotice, ...(sessionOptions && { sessionOptions }) }, rewrites)
 }
 
 async function loadScheduler(folder: PipelineFolder): Promise<Scheduler> {

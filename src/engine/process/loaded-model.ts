@@ -36,7 +36,7 @@ export async function loadModel(options: LoadOptions, onNotice: (message: string
     facts: {
       name: existsSync(model) ? basename(resolve(model)) : model,
       // A hub's model lies wherever the cache put it; its parts know.
-      hash: await modelHash(dirname(dirname(components.vae.decoder.path)), { cacheDir }),
+      hash: await modelHash(dirname(dirname(components.vae.decoder.source.path)), { cacheDir }),
       scheduler: String(pipeline.scheduler.config._class_name),
       numInferenceSteps: modelInfo.numInferenceSteps,
       guidanceScale: modelInfo.guidanceScale,
