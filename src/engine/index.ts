@@ -3,9 +3,9 @@
 // Its types speak of Buffers, which TypeScript knows only where Node's types are named.
 /// <reference types="node" preserve="true" />
 
+export type { Device } from './devices/device.ts'
 export { EngineError, type EngineErrorCode } from './errors.ts'
 export type { ImageInput, RawImage } from './images/image-processor.ts'
-export type { Device } from './models/device.ts'
 export type { Dtype } from './models/graph-choice.ts'
 export type { CallbackOnStepEnd, GenerateArguments, OutputType } from './pipelines/arguments.ts'
 export type { Components, LoadOptions } from './pipelines/components.ts'

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import sharp from 'sharp'
 import { beforeAll, describe, expect, it, vi } from 'vitest'
+import { openError } from '../../src/engine/devices/session-error.ts'
 import { readOnnx } from '../../src/engine/graph/onnx-file.ts'
 import {
   type GenerateArguments,
@@ -11,7 +12,6 @@ import {
   StableDiffusionInpaintPipeline,
   StableDiffusionPipeline,
 } from '../../src/engine/index.ts'
-import { openError } from '../../src/engine/models/session-error.ts'
 import { FIXTURES, ON_CPU, temporaryFolder, tinyPipeline } from './tiny-pipeline.ts'
 
 const GRAPHS = fileURLToPath(new URL('../fixtures/graphs/', import.meta.url))

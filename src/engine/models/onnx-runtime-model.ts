@@ -1,14 +1,14 @@
 /** One graph of a pipeline in ONNX Runtime: fed with plain float32 data, whatever types and ranks its export has. */
 
 import { env, InferenceSession, type Tensor as OrtTensor } from 'onnxruntime-node'
+import { type Device, providerOptions } from '../devices/device.ts'
+import { openError, runError } from '../devices/session-error.ts'
 import { EngineError } from '../errors.ts'
 import { type GraphSource, REWRITE_ORDER, type Rewrite, type RewriteName } from '../graph/graph-source.ts'
 import { hasHalfWeights } from '../graph/half-weights.ts'
 import { encodeOnnx } from '../graph/onnx-bytes.ts'
 import { allFinite, concatRows, type Tensor } from '../tensor.ts'
-import { type Device, providerOptions } from './device.ts'
 import { type Feed, fromOrt, toOrt } from './ort-tensor.ts'
-import { openError, runError } from './session-error.ts'
 
 // Every failure is thrown and put into words here; ONNX Runtime's own lines on stderr would only repeat it.
 env.logLevel = 'fatal'

@@ -1,10 +1,10 @@
 /** A pipeline's parts, opened from its folder; pipelines made from each other's components share them. */
 
 import type { InferenceSession } from 'onnxruntime-node'
+import { bestDevice, candidates, type Device, lacksHardware, unavailable } from '../devices/device.ts'
 import { EngineError } from '../errors.ts'
 import type { GraphSource } from '../graph/graph-source.ts'
 import { rewriteAttention } from '../graph/rewrite-attention.ts'
-import { bestDevice, candidates, type Device, lacksHardware, unavailable } from '../models/device.ts'
 import type { Dtype } from '../models/graph-choice.ts'
 import { OnnxRuntimeModel, type Rewrites } from '../models/onnx-runtime-model.ts'
 import type { Config, PipelineFolder } from '../models/pipeline-folder.ts'

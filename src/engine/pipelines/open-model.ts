@@ -1,8 +1,8 @@
 /** From what `fromPretrained` is given to a pipeline's parts: a folder as it is, or a hub repository brought here first. */
 
 import { existsSync } from 'node:fs'
+import { type Device, requireDevice } from '../devices/device.ts'
 import { EngineError } from '../errors.ts'
-import { type Device, requireDevice } from '../models/device.ts'
 import { requireDtype } from '../models/graph-choice.ts'
 import { downloadPipeline, isRepositoryName } from '../models/hub.ts'
 import { PipelineFolder } from '../models/pipeline-folder.ts'

@@ -1,7 +1,7 @@
 /** diffusers' `StableDiffusionPipeline`, for every family: open a model, ask for images, all at once or step by step. */
 
+import { bestDevice, type Device, requireDevice, unavailable } from '../devices/device.ts'
 import { EngineError, throwIfAborted } from '../errors.ts'
-import { bestDevice, type Device, requireDevice, unavailable } from '../models/device.ts'
 import type { Scheduler } from '../schedulers/scheduler.ts'
 import { checkArguments, checkTensor, type GenerateArguments, type OutputType, wrong } from './arguments.ts'
 import { type Components, modelsOf } from './components.ts'

@@ -2,8 +2,8 @@
 
 import { existsSync } from 'node:fs'
 import { basename, dirname, resolve } from 'node:path'
+import type { Device } from '../devices/device.ts'
 import { colourPatches, fitLatentRgb, knownLatentRgb, type LatentRgb } from '../images/latent-rgb.ts'
-import type { Device } from '../models/device.ts'
 import type { AutoencoderKL } from '../models/vae.ts'
 import { StableDiffusionPipeline } from '../pipelines/stable-diffusion-pipeline.ts'
 import { Generator } from '../random/generator.ts'
