@@ -5,11 +5,11 @@
 
 export type { Device } from './devices/device.ts'
 export { EngineError, type EngineErrorCode } from './errors.ts'
+export type { FamilyName, Task } from './families/family.ts'
 export type { ImageInput, RawImage } from './images/image-processor.ts'
 export type { Dtype } from './models/graph-choice.ts'
 export type { CallbackOnStepEnd, GenerateArguments, OutputType } from './pipelines/arguments.ts'
 export type { Components, LoadOptions } from './pipelines/components.ts'
-export type { Family, Task } from './pipelines/family.ts'
 export type { ModelInfo } from './pipelines/model-info.ts'
 export type { FromPretrainedOptions, LoadProgress } from './pipelines/open-model.ts'
 export type { PipelineOutput, Sampling } from './pipelines/sampling.ts'

@@ -3,6 +3,7 @@
 import type { InferenceSession } from 'onnxruntime-node'
 import { bestDevice, candidates, type Device, lacksHardware, unavailable } from '../devices/device.ts'
 import { EngineError } from '../errors.ts'
+import { type Family, familyOf } from '../families/family.ts'
 import type { GraphSource } from '../graph/graph-source.ts'
 import { rewriteAttention } from '../graph/rewrite-attention.ts'
 import type { Dtype } from '../models/graph-choice.ts'
@@ -16,7 +17,6 @@ import { schedulerFromConfig } from '../schedulers/index.ts'
 import type { Scheduler } from '../schedulers/scheduler.ts'
 import { CLIPTokenizer } from '../text/clip-tokenizer.ts'
 import { PromptEncoder, type TextPart } from '../text/prompt-encoder.ts'
-import { defaultSampleSize, type Family, familyOf } from './family.ts'
 import { type ModelInfo, modelInfo } from './model-info.ts'
 
 export interface Components {
@@ -26,6 +26,7 @@ export interface Components {
   readonly promptEncoder: PromptEncoder
   readonly safetyChecker?: StableDiffusionSafetyChecker
   readonly scheduler: Scheduler
+  readonly family: Family
   readonly modelInfo: ModelInfo
   /** `model_index.json`. */
   readonly config: Config
@@ -63,7 +64,7 @@ export async function loadComponents(
   try {
     // diffusers' script writes no config, and its inpainting pipeline runs UNets of 9 channels alone.
     const unetConfig = (await folder.config('unet', 'config.json')) ?? (task === 'inpaint' ? { in_channels: 9 } : {})
-    const sampleSize = sampleSizeOf(unetConfig, defaultSampleSize(family))
+    const sampleSize = sampleSizeOf(unetConfig, family.defaultSampleSize)
     const unetModel = await openOnDevice(folder, options, listeners, sampleSize[0] * sampleSize[1] >= FUSED_FROM)
     opened.push(unetModel)
     const open = async (part: string, dtype = options.dtype) => {
@@ -73,7 +74,7 @@ export async function loadComponents(
     }
     const unet = new UNet2DConditionModel(unetModel, unetConfig, sampleSize)
     const vae = await loadVae(folder, open, family)
-    const promptEncoder = await loadTextParts(folder, open, family === 'stable-diffusion-xl' ? 1 : 0)
+    const promptEncoder = await loadTextParts(folder, open, family.layersFromEnd)
     const safetyChecker = await loadSafetyChecker(folder, open)
     const generationConfig = (await folder.config('generation_config.json')) ?? {}
     return {
@@ -82,6 +83,7 @@ export async function loadComponents(
       promptEncoder,
       ...(safetyChecker && { safetyChecker }),
       scheduler,
+      family,
       modelInfo: modelInfo(family, task, unet, vae, generationConfig),
       config: folder.index,
       generationConfig,
@@ -244,15 +246,13 @@ async function loadScheduler(folder: PipelineFolder): Promise<Scheduler> {
   return schedulerFromConfig(config)
 }
 
-/** SDXL's VAE overflows in half precision, which its config says; diffusers then runs it in float32. */
 async function loadVae(folder: PipelineFolder, open: Open, family: Family): Promise<AutoencoderKL> {
   const config =
     (await folder.config('vae_decoder', 'config.json')) ?? (await folder.config('vae', 'config.json')) ?? {}
-  const dtype = family === 'stable-diffusion-xl' && config.force_upcast !== false ? 'fp32' : undefined
+  const dtype = family.keepsVaeInFp32(config) ? 'fp32' : undefined
   const decoder = await open('vae_decoder', dtype)
   const encoder = folder.has('vae_encoder') ? await open('vae_encoder', dtype) : undefined
-  // Only SDXL's pipelines heed the latents' mean and deviation.
-  const heeded = family === 'stable-diffusion-xl' ? config : { ...config, latents_mean: null, latents_std: null }
+  const heeded = family.heedsLatentsMean ? config : { ...config, latents_mean: null, latents_std: null }
   return new AutoencoderKL(decoder, encoder, heeded)
 }
 

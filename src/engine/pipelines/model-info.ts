@@ -1,12 +1,12 @@
 /** What a caller must know of a model before asking for an image, all of it read from the model's folder. */
 
+import type { Defaults, Family, FamilyName, Task } from '../families/family.ts'
 import type { Config } from '../models/pipeline-folder.ts'
 import type { UNet2DConditionModel } from '../models/unet.ts'
 import type { AutoencoderKL } from '../models/vae.ts'
-import { type Defaults, defaultsOf, type Family, type Task } from './family.ts'
 
 export interface ModelInfo {
-  readonly family: Family
+  readonly family: FamilyName
   /** What the folder's class does by itself; one with an image can do the others too. */
   readonly task: Task
   /** From the folder's `generation_config.json` where it has one, else diffusers' defaults of that pipeline class. */
@@ -33,7 +33,7 @@ export function modelInfo(
 ): ModelInfo {
   const { numInferenceSteps, guidanceScale } = modelDefaults(family, task, generationConfig)
   return {
-    family,
+    family: family.name,
     task,
     numInferenceSteps,
     guidanceScale,
@@ -42,13 +42,13 @@ export function modelInfo(
     sizeMultiple: Math.max(8, vae.scaleFactor * unet.sizeMultiple),
     vaeScaleFactor: vae.scaleFactor,
     latentChannels: vae.latentChannels,
-    usesNegativePrompt: unet.timeCondProjDim === undefined && family !== 'latent-consistency',
+    usesNegativePrompt: unet.timeCondProjDim === undefined && !family.guidanceIsDistilled,
   }
 }
 
 /** The model's own word counts for every task; where it has none, each of diffusers' pipelines has its own. */
 export function modelDefaults(family: Family, task: Task, generationConfig: Config): Defaults {
-  const { numInferenceSteps, guidanceScale, strength } = defaultsOf(family, task)
+  const { numInferenceSteps, guidanceScale, strength } = family.pipelines[task].defaults
   return {
     numInferenceSteps: numberOr(generationConfig.num_inference_steps, numInferenceSteps),
     guidanceScale: numberOr(generationConfig.guidance_scale, guidanceScale),
