@@ -6,7 +6,8 @@ import { EngineError } from '../errors.ts'
 import { requireDtype } from '../models/graph-choice.ts'
 import { downloadPipeline, isRepositoryName } from '../models/hub.ts'
 import { PipelineFolder } from '../models/pipeline-folder.ts'
-import { type Components, type LoadOptions, loadComponents, prefersHalf } from './components.ts'
+import { type Components, loadComponents } from './components.ts'
+import { type LoadOptions, prefersHalf } from './opening.ts'
 
 /** What `fromPretrained` tells while it works. */
 export type LoadProgress =
