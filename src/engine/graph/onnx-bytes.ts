@@ -4,7 +4,7 @@ import { realpathSync } from 'node:fs'
 import { dirname, relative, sep } from 'node:path'
 import protobuf from 'protobufjs/light.js'
 import { GRAPH, type Initializer, MODEL, type OnnxGraph } from './onnx-file.ts'
-import { nodeProto, operatorSetIdProto, tensorProto, valueInfoProto } from './onnx-schema.ts'
+import { nodeProto, operatorSetIdProto, tensorProto, type ValueInfoProto, valueInfoProto } from './onnx-schema.ts'
 
 export interface EncodedGraph {
   readonly bytes: Uint8Array
@@ -40,9 +40,26 @@ export function encodeOnnx(graph: OnnxGraph): EncodedGraph {
   return { bytes, files, ...(folder !== undefined && { folder }) }
 }
 
-/** One more output of a graph, for `graphRest`; ONNX Runtime finds out its type and shape. */
-export function outputField(name: string): Uint8Array {
-  return protobuf.Writer.create().uint32(tag(GRAPH.output)).bytes(valueInfoProto.encode({ name })).finish()
+/** A number, or the name of one that is known when the graph runs. */
+export type Shape = readonly (number | string)[]
+
+/** One more input of a graph, for `graphRest`. @param elemType Of `DataType`. */
+export function inputField(name: string, elemType: number, shape: Shape): Uint8Array {
+  return valueField(GRAPH.input, typed(name, elemType, shape))
+}
+
+/** One more output of a graph, for `graphRest`; without a type and a shape ONNX Runtime finds them out. */
+export function outputField(name: string, elemType?: number, shape: Shape = []): Uint8Array {
+  return valueField(GRAPH.output, elemType === undefined ? { name } : typed(name, elemType, shape))
+}
+
+function typed(name: string, elemType: number, shape: Shape): ValueInfoProto {
+  const dim = shape.map((size) => (typeof size === 'number' ? { dimValue: size } : { dimParam: size }))
+  return { name, type: { tensorType: { elemType, shape: { dim } } } }
+}
+
+function valueField(id: number, value: ValueInfoProto): Uint8Array {
+  return protobuf.Writer.create().uint32(tag(id)).bytes(valueInfoProto.encode(value)).finish()
 }
 
 function pointed({ tensor, place }: Initializer, real: ReadonlyMap<string, string>, folder: string | undefined) {

@@ -39,7 +39,7 @@ export interface OnnxGraph {
 }
 
 export const MODEL = { graph: 7, opsetImport: 8 }
-export const GRAPH = { node: 1, initializer: 5, output: 12, valueInfo: 13 }
+export const GRAPH = { node: 1, initializer: 5, input: 11, output: 12, valueInfo: 13 }
 const TENSOR = { rawData: 9 }
 
 /** Raw data up to this many bytes is read: constants that the rewriting must know. */
