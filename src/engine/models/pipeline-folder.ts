@@ -125,7 +125,8 @@ function hasTorchWeights(folder: string): boolean {
   return existsSync(folder) && readdirSync(folder).some((name) => /\.(safetensors|bin|ckpt|pt)$/.test(name))
 }
 
-async function readConfig(path: string): Promise<Config | undefined> {
+/** The JSON file at that place, or nothing. @throws EngineError 'model' where it is damaged */
+export async function readConfig(path: string): Promise<Config | undefined> {
   if (!existsSync(path)) return undefined
   try {
     const value: unknown = JSON.parse(withoutInfinity(await readFile(path, 'utf8')))
