@@ -1,16 +1,12 @@
 /** What a batch's rows are conditioned on: text with and without guidance, SDXL's sizes, a distilled model's guidance. */
 
 import { EngineError } from '../errors.ts'
+import type { Task } from '../families/family.ts'
 import type { Conditioning } from '../models/unet.ts'
 import { concatRows, type Tensor } from '../tensor.ts'
 import type { PromptEmbeds } from '../text/prompt-encoder.ts'
 import { type GenerateArguments, negativePromptList, promptList } from './arguments.ts'
 import type { Components } from './components.ts'
-import type { Task } from './family.ts'
-
-/** diffusers' defaults for models that were trained on scored pictures. */
-const AESTHETIC_SCORE = 6
-const NEGATIVE_AESTHETIC_SCORE = 2.5
 
 type TextRows = Pick<Conditioning, 'encoderHiddenStates' | 'textEmbeds'>
 
@@ -37,13 +33,13 @@ export async function conditioningOf(
   const rows = usesGuidance ? 2 * batch : batch
   return {
     ...text,
-    ...(text.textEmbeds && { timeIds: timeIds(components, options) }),
+    ...timeIds(components, options),
     ...(unet.timeCondProjDim && { timestepCond: guidanceScaleEmbedding(guidanceScale, rows, unet.timeCondProjDim) }),
   }
 }
 
 async function encodePrompts(
-  { promptEncoder, config, modelInfo }: Components,
+  { promptEncoder, config, family }: Components,
   args: GenerateArguments,
   usesGuidance: boolean,
 ): Promise<TextRows> {
@@ -56,31 +52,28 @@ async function encodePrompts(
   }
   const encoded = await encodeAll(prompts, clipSkip)
   if (!usesGuidance) return textRows(encoded, undefined, numImagesPerPrompt)
-  const isXL = modelInfo.family === 'stable-diffusion-xl'
-  const negativePrompts = negativePromptList(args, isXL)
-  // SDXL's pipelines were built with this on unless model_index.json says otherwise.
-  const zeros = isXL && config.force_zeros_for_empty_prompt !== false
-  if (negativePrompts === undefined && zeros) return textRows(encoded, encoded.map(zerosLike), numImagesPerPrompt)
+  const negativePrompts = negativePromptList(args, family.spreadsNegativePrompt)
+  if (negativePrompts === undefined && family.zerosForNoPrompt(config))
+    return textRows(encoded, encoded.map(zerosLike), numImagesPerPrompt)
   // diffusers skips layers for the prompt alone, AUTOMATIC1111 for both.
   const negative = await encodeAll(negativePrompts ?? prompts.map(() => ''), promptWeighting ? clipSkip : 0)
   return textRows(encoded, negative, numImagesPerPrompt)
 }
 
-/** SDXL's sizes: original, crop, target; or, for models trained so, an aesthetic score in the target's place. */
 function timeIds(
-  { unet, config }: Components,
+  { unet, config, family }: Components,
   { task, height, width, batch, usesGuidance }: ConditioningOptions,
-): Tensor {
-  const aesthetic = task !== 'text-to-image' && config.requires_aesthetics_score === true
-  const ids = (score: number) => [height, width, 0, 0, ...(aesthetic ? [score] : [height, width])]
-  if (ids(0).length !== unet.timeIdsLength)
+): Pick<Conditioning, 'timeIds'> {
+  const ids = family.timeIds?.(config, task, height, width)
+  if (!ids) return {}
+  if (ids.positive.length !== unet.timeIdsLength)
     throw new EngineError(
       'model',
-      `The UNet takes ${unet.timeIdsLength} time ids but this pipeline makes ${ids(0).length}; set requires_aesthetics_score to` +
+      `The UNet takes ${unet.timeIdsLength} time ids but this pipeline makes ${ids.positive.length}; set requires_aesthetics_score to` +
         ` ${unet.timeIdsLength === 5} in model_index.json, or give an image.`,
     )
-  const positive = repeatRow(ids(AESTHETIC_SCORE), batch)
-  return usesGuidance ? concatRows([repeatRow(ids(NEGATIVE_AESTHETIC_SCORE), batch), positive]) : positive
+  const positive = repeatRow(ids.positive, batch)
+  return { timeIds: usesGuidance ? concatRows([repeatRow(ids.negative, batch), positive]) : positive }
 }
 
 /** Each prompt's rows once for each of its images, the images of a prompt side by side, as diffusers orders them. */

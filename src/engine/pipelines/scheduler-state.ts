@@ -1,7 +1,7 @@
 /** A pipeline's scheduler is a choice; each sampling gets one of its own, so that any number may run side by side. */
 
+import type { Task } from '../families/family.ts'
 import type { Scheduler, SchedulerClass, SchedulerConfig } from '../schedulers/scheduler.ts'
-import type { Task } from './family.ts'
 
 export function freshScheduler(scheduler: Scheduler): Scheduler {
   return classOf(scheduler).fromConfig(scheduler.config)

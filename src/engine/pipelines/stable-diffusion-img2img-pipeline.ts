@@ -1,6 +1,6 @@
 /** diffusers' image-to-image: the `image` under so much noise as `strength` asks for, then denoised towards the prompt. */
 
-import type { Task } from './family.ts'
+import type { Task } from '../families/family.ts'
 import { StableDiffusionPipeline } from './stable-diffusion-pipeline.ts'
 
 /** From the components of any family: does what diffusers' image-to-image pipeline of that family does. */

@@ -1,12 +1,12 @@
 /** diffusers' `StableDiffusionPipeline`, for every family: open a model, ask for images, all at once or step by step. */
 
+import { bestDevice, type Device, requireDevice, unavailable } from '../devices/device.ts'
 import { EngineError, throwIfAborted } from '../errors.ts'
-import { bestDevice, type Device, requireDevice, unavailable } from '../models/device.ts'
+import type { Task } from '../families/family.ts'
 import type { Scheduler } from '../schedulers/scheduler.ts'
 import { checkArguments, checkTensor, type GenerateArguments, type OutputType, wrong } from './arguments.ts'
 import { type Components, modelsOf } from './components.ts'
 import { conditioningOf } from './conditioning.ts'
-import { mendsScheduler, type Task } from './family.ts'
 import { type ModelInfo, modelDefaults } from './model-info.ts'
 import { type FromPretrainedOptions, openModel } from './open-model.ts'
 import { type PipelineOutput, Sampling } from './sampling.ts'
@@ -176,8 +176,8 @@ export class StableDiffusionPipeline {
     checkArguments(args)
     throwIfAborted(args.signal)
     const task = this.#taskOf(args)
-    const { modelInfo: info, generationConfig } = this.#components
-    const defaults = modelDefaults(info.family, task, generationConfig)
+    const { modelInfo: info, family, generationConfig } = this.#components
+    const defaults = modelDefaults(family, task, generationConfig)
     const guidanceScale = args.guidanceScale ?? defaults.guidanceScale
     const usesGuidance = guidanceScale > 1 && info.usesNegativePrompt
     const prompts = typeof args.prompt === 'string' ? 1 : args.prompt.length
@@ -193,8 +193,7 @@ export class StableDiffusionPipeline {
     if (this.#offloading) await this.#releaseEncoders()
     throwIfAborted(args.signal)
     const { callbackOnStepEnd } = args
-    // LCM's own pipelines decode what the last step took for the finished latents, whatever a callback makes of them.
-    const replaceable = start.timesteps.length - (info.family === 'latent-consistency' && task !== 'inpaint' ? 1 : 0)
+    const replaceable = start.timesteps.length - (family.pipelines[task].decodesLastPrediction ? 1 : 0)
     return new Sampling<Output>(this.#components, {
       ...start,
       conditioning,
@@ -223,7 +222,7 @@ export class StableDiffusionPipeline {
   }
 
   get #mends(): boolean {
-    return mendsScheduler(this.#components.modelInfo.family, this.#task)
+    return this.#components.family.pipelines[this.#task].mendsScheduler
   }
 
   #taskOf(args: GenerateArguments): Task {

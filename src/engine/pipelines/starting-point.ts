@@ -1,13 +1,13 @@
 /** Where a sampling starts: which timesteps run, at what size, from which latents. */
 
 import { EngineError } from '../errors.ts'
+import type { Defaults, Family, Task } from '../families/family.ts'
 import { type LoadedImage, loadImages, preprocessImages, preprocessMasks } from '../images/image-processor.ts'
 import { Generator } from '../random/generator.ts'
 import type { Scheduler } from '../schedulers/scheduler.ts'
 import type { Tensor } from '../tensor.ts'
 import { checkTensor, type GenerateArguments, wrong } from './arguments.ts'
 import type { Components } from './components.ts'
-import type { Defaults, Task } from './family.ts'
 import { type Inpainting, imageLatents, inpaintLatents, noiseLatents } from './initial-latents.ts'
 import type { ModelInfo } from './model-info.ts'
 
@@ -41,7 +41,7 @@ export async function startingPoint(
   batch: number,
 ): Promise<StartingPoint> {
   const { numInferenceSteps = defaults.numInferenceSteps, strength = defaults.strength } = args
-  const timesteps = visitedTimesteps(task, components.modelInfo, scheduler, numInferenceSteps, strength)
+  const timesteps = visitedTimesteps(task, components.family, scheduler, numInferenceSteps, strength)
   const request = { components, scheduler, timesteps, args, strength, batch }
   const start = await START[task](request)
   return { scheduler, timesteps, ...start }
@@ -58,15 +58,14 @@ const START: Record<Task, (request: Request) => Promise<Start>> = {
   inpaint: fromMaskedImage,
 }
 
-/** LCM's image-to-image builds its schedule for the strength; all others leave the first steps of theirs out. */
 function visitedTimesteps(
   task: Task,
-  { family }: ModelInfo,
+  family: Family,
   scheduler: Scheduler,
   steps: number,
   strength: number,
 ): readonly number[] {
-  if (task === 'image-to-image' && family === 'latent-consistency') {
+  if (family.pipelines[task].schedulesForStrength) {
     scheduler.setTimesteps(steps, { strength })
     return scheduler.timesteps
   }
@@ -88,9 +87,8 @@ function visitedTimesteps(
 
 async function fromNoise({ components, scheduler, args, batch }: Request): Promise<Start> {
   requirePlainUnet(components)
-  const { family } = components.modelInfo
-  // Stable Diffusion's own text-to-image takes both sides from the model unless both are given.
-  const bothOrNone = family === 'stable-diffusion' && (args.height === undefined || args.width === undefined)
+  const { takesBothSides } = components.family.pipelines['text-to-image']
+  const bothOrNone = takesBothSides && (args.height === undefined || args.width === undefined)
   const { height, width } = sizeOf(components.modelInfo, bothOrNone ? {} : args)
   const dims = latentDims(components.modelInfo, batch, height, width)
   if (args.latents) checkTensor('latents', args.latents, dims)
