@@ -3,7 +3,8 @@
 import { existsSync } from 'node:fs'
 import { type Device, requireDevice } from '../devices/device.ts'
 import { EngineError } from '../errors.ts'
-import { downloadPipeline, isRepositoryName } from '../hub/download.ts'
+import { downloadModel } from '../hub/download.ts'
+import { parseHubId } from '../hub/hub-id.ts'
 import { requireDtype } from '../models/graph-choice.ts'
 import { PipelineFolder } from '../models/pipeline-folder.ts'
 import { type Components, loadComponents } from './components.ts'
@@ -50,10 +51,11 @@ export async function openSource(model: string, options: FromPretrainedOptions =
 }
 
 function fetchModel(model: string, options: FromPretrainedOptions): Promise<string> {
-  if (!isRepositoryName(model))
+  const id = parseHubId(model)
+  if (!id)
     throw new EngineError('model', `There is no folder ${model}; check the path, or give a hub repository as org/name.`)
   const tell = options.onProgress ?? warnOfNotices
-  return downloadPipeline(model, {
+  return downloadModel(id, {
     revision: options.revision,
     dtype: options.dtype ?? 'auto',
     onGpu: prefersHalf(options),
