@@ -40,6 +40,11 @@ export class PipelineFolder implements PipelineSource {
     this.index = index
   }
 
+  /** Whether the folder is an export, and not PyTorch's. */
+  static holdsGraphs(path: string): boolean {
+    return new PipelineFolder(path, {}).has('unet')
+  }
+
   /** @throws EngineError 'model' when `path` is no pipeline, or one without ONNX graphs. */
   static async open(path: string): Promise<PipelineFolder> {
     if (!existsSync(path)) throw new EngineError('model', `There is no folder ${path}; check the path.`)
@@ -125,7 +130,8 @@ function hasTorchWeights(folder: string): boolean {
   return existsSync(folder) && readdirSync(folder).some((name) => /\.(safetensors|bin|ckpt|pt)$/.test(name))
 }
 
-async function readConfig(path: string): Promise<Config | undefined> {
+/** The JSON file at that place, or nothing. @throws EngineError 'model' where it is damaged */
+export async function readConfig(path: string): Promise<Config | undefined> {
   if (!existsSync(path)) return undefined
   try {
     const value: unknown = JSON.parse(withoutInfinity(await readFile(path, 'utf8')))
