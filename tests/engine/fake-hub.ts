@@ -104,7 +104,8 @@ export async function startFakeHub(
     const limit = breaks.get(path)
     if (limit === undefined || body.length <= limit) return void response.end(body)
     breaks.delete(path)
-    response.write(body.subarray(0, limit), () => response.destroy())
+    // Not reset: what was sent arrives.
+    response.write(body.subarray(0, limit), () => response.socket?.end())
   }
 
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))

@@ -72,7 +72,7 @@ describe('PyTorch’s models on the hub', () => {
     beforeEach(() => start(NAME, STABLE_DIFFUSION_V1_4))
 
     it('at revision fp16 is the half weights there, under their plain names', async () => {
-      const folder = await download(NAME, { revision: 'fp16' })
+      const { path: folder } = await download(NAME, { revision: 'fp16' })
       expect(fetched()).toEqual([...CONFIGS, ...safetensors('')].sort())
       expect(folder).toContain(hub.commits.get('fp16'))
       expect(readFileSync(join(cache, 'models--CompVis--stable-diffusion-v1-4', 'refs', 'fp16'), 'utf8')).toBe(
@@ -108,11 +108,11 @@ describe('PyTorch’s models on the hub', () => {
     it('without its branch is the variant of the main one, and says so', async () => {
       await hub.close()
       await start(NAME, { main: STABLE_DIFFUSION_V1_4.main })
-      const folder = await download(NAME, { revision: 'fp16' })
+      const { path: folder } = await download(NAME, { revision: 'fp16' })
       expect(fetched()).toEqual([...CONFIGS, ...safetensors('.fp16')].sort())
       expect(notices).toEqual([`${NAME} has no revision fp16; its variant fp16 is used.`])
       vi.stubEnv('HF_HUB_OFFLINE', '1')
-      expect(await download(NAME, { revision: 'fp16' })).toBe(folder)
+      expect(await download(NAME, { revision: 'fp16' })).toEqual({ path: folder, variant: 'fp16' })
     })
 
     it('of Flax alone is refused', async () => {
@@ -126,21 +126,23 @@ describe('PyTorch’s models on the hub', () => {
     beforeEach(() => start(NAME, WAIFU_DIFFUSION))
 
     it('is its folder, and none of the checkpoints beside it', async () => {
-      const folder = await download(NAME)
+      const { path: folder } = await download(NAME)
       expect(fetched()).toEqual([...CONFIGS, ...safetensors('')].sort())
       for (const part of ['unet', 'vae', 'text_encoder', 'safety_checker'])
         expect(openPartWeights(join(folder, part)).weights.get('F32')?.shape).toEqual([2, 3])
     })
 
     it('gives one of its files where that is named, from a folder in it and by its address too', async () => {
-      const path = await download(`${NAME}/wd-v1-3-float16.ckpt`)
+      const { path } = await download(`${NAME}/wd-v1-3-float16.ckpt`)
       expect(fetched()).toEqual(['wd-v1-3-float16.ckpt'])
       expect(openWeightFile(path).metadata.get('global_step')).toBe('875000')
-      const inFolder = await download(`${NAME}/safetensors/wd-v1-3-float16.safetensors`)
+      const { path: inFolder } = await download(`${NAME}/safetensors/wd-v1-3-float16.safetensors`)
       expect(relative(cache, inFolder).split(sep).slice(-2)).toEqual(['safetensors', 'wd-v1-3-float16.safetensors'])
-      expect(await download(`https://huggingface.co/${NAME}/blob/main/wd-v1-3-float16.ckpt?download=true`)).toBe(path)
+      expect(
+        await download(`https://huggingface.co/${NAME}/blob/main/wd-v1-3-float16.ckpt?download=true`),
+      ).toMatchObject({ path })
       vi.stubEnv('HF_HUB_OFFLINE', '1')
-      expect(await download(`${NAME}/wd-v1-3-float16.ckpt`)).toBe(path)
+      expect(await download(`${NAME}/wd-v1-3-float16.ckpt`)).toMatchObject({ path })
       await expect(download(`${NAME}/wd-v1-3-full.ckpt`)).rejects.toThrow(
         /is not in the cache and HF_HUB_OFFLINE is set/,
       )
@@ -163,7 +165,7 @@ describe('PyTorch’s models on the hub', () => {
     hub = await startFakeHub('org/one', folder)
     vi.stubEnv('HF_ENDPOINT', hub.url)
     hub.breakOnce('large.safetensors', 100_000)
-    const path = await download('org/one')
+    const { path } = await download('org/one')
     expect(readFileSync(path).equals(large)).toBe(true)
     expect(hub.requests.map(({ range }) => range)).toContainEqual(expect.stringMatching(/^bytes=[1-9]\d*-\d+$/))
     await hub.close()

@@ -36,16 +36,22 @@ export interface DownloadOptions {
   readonly onNotice: (message: string) => void
 }
 
+export interface DownloadedModel {
+  /** The snapshot's folder; one file where the id names one, or the repository is one checkpoint. */
+  readonly path: string
+  /** Which of PyTorch's files in the folder are meant: the cache may hold others of that commit. */
+  readonly variant?: string | undefined
+}
+
 /**
  * Brings the files that a model needs onto this machine, those that are not there yet.
  *
  * Settings are Hugging Face's: `HF_ENDPOINT`, `HF_TOKEN` (or the token that its command line keeps), `HF_HUB_CACHE`, `HF_HOME`,
  * `HF_HUB_OFFLINE`. Without a connection, what the cache holds of that revision is used.
  *
- * @returns The snapshot's folder; the path of one file where `id` names one, or the repository is one checkpoint.
  * @throws EngineError 'model' when there is no such repository, nothing in it that can be opened, or no way to it.
  */
-export async function downloadModel(id: HubId, options: DownloadOptions): Promise<string> {
+export async function downloadModel(id: HubId, options: DownloadOptions): Promise<DownloadedModel> {
   const { name } = id
   const revision = requireRevision(options.revision ?? id.revision ?? 'main')
   const wanted = { ...options, file: id.file, impliedVariant: VARIANT_REVISIONS.get(revision) }
@@ -56,9 +62,9 @@ export async function downloadModel(id: HubId, options: DownloadOptions): Promis
     return await fetchModel({ name, folder, ...hub }, revision, wanted, options)
   } catch (error) {
     if (!isConnectionError(error)) throw hubError(error, name, revision, hub.hubUrl)
-    const path = await cached(folder, name, revision, wanted, `${hub.hubUrl} cannot be reached`, error)
+    const model = await cached(folder, name, revision, wanted, `${hub.hubUrl} cannot be reached`, error)
     options.onNotice(`${hub.hubUrl} cannot be reached; using the copy of ${name} in the cache.`)
-    return path
+    return model
   }
 }
 
@@ -69,7 +75,7 @@ async function fetchModel(
   revision: string,
   wanted: Wanted,
   { onProgress, onNotice }: DownloadOptions,
-): Promise<string> {
+): Promise<DownloadedModel> {
   const own = await commitOf(of, revision).catch((error: unknown) => {
     if (wanted.impliedVariant !== undefined && isMissing(error)) return undefined
     throw error
@@ -88,11 +94,11 @@ async function fetchCommit(
   revision: string,
   wanted: Wanted,
   onProgress: DownloadOptions['onProgress'],
-): Promise<string> {
-  const { files, entry } = neededFiles(repository.name, await remoteFiles(repository), wanted)
+): Promise<DownloadedModel> {
+  const { files, entry, variant } = neededFiles(repository.name, await remoteFiles(repository), wanted)
   for (const file of files) await cacheFile(repository, file, (loaded) => onProgress(file.path, loaded, file.size))
   await writeRef(repository.folder, revision, repository.revision)
-  return snapshotPath(repository, entry)
+  return { path: snapshotPath(repository, entry), variant }
 }
 
 async function remoteFiles({ name, revision, hubUrl, accessToken }: Repository): Promise<RemoteFile[]> {
@@ -142,11 +148,12 @@ async function cached(
   wanted: Wanted,
   why: string,
   cause?: unknown,
-): Promise<string> {
+): Promise<DownloadedModel> {
   const commit = (await commitInCache(folder, revision)) ?? revision
   const snapshot = snapshotPath({ folder, revision: commit }, '')
   try {
-    return join(snapshot, neededFiles(name, localFiles(snapshot), wanted).entry)
+    const { entry, variant } = neededFiles(name, localFiles(snapshot), wanted)
+    return { path: join(snapshot, entry), variant }
   } catch (error) {
     if (!(error instanceof EngineError)) throw error
     throw new EngineError(

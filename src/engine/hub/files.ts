@@ -2,7 +2,7 @@
 
 import { EngineError } from '../errors.ts'
 import { chooseGraph, type Dtype } from '../models/graph-choice.ts'
-import { choosePartFiles, partVariants } from '../weights/part-files.ts'
+import { choosePartFiles, requireVariant } from '../weights/part-files.ts'
 
 export interface Wanted {
   /** One file of the repository, and nothing else. */
@@ -20,6 +20,8 @@ export interface NeededFiles<File> {
   readonly files: readonly File[]
   /** What is opened then: a file's path in the repository, or '' for the folder. */
   readonly entry: string
+  /** Which of PyTorch's files in the folder were chosen: others of them may be in the cache already. */
+  readonly variant?: string | undefined
 }
 
 const GRAPH_PARTS = ['unet', 'vae_decoder', 'vae_encoder', 'text_encoder', 'text_encoder_2', 'safety_checker']
@@ -57,34 +59,29 @@ export function neededFiles<File extends { readonly path: string }>(
   const listing = new Listing(files)
   const isPipeline = listing.has('model_index.json')
   const isTorch = listing.torchFiles('unet', {}) !== undefined
-  requireVariant(name, listing, wanted)
-  if (isPipeline && listing.graphs('unet').length > 0 && !(isTorch && wanted.variant !== undefined))
-    return folderOf(
-      listing,
-      GRAPH_PARTS.flatMap((part) => graphFiles(listing, part, wanted)),
-    )
-  if (isPipeline && isTorch)
-    return folderOf(
-      listing,
-      TORCH_PARTS.flatMap((part) => torchFiles(listing, part, wanted)),
-    )
+  requireVariant(
+    name,
+    ['', ...TORCH_PARTS].flatMap((part) => listing.namesIn(part)),
+    wanted.variant,
+  )
+  if (isPipeline && listing.graphs('unet').length > 0 && !(isTorch && wanted.variant !== undefined)) {
+    const graphs = GRAPH_PARTS.flatMap((part) => graphFiles(listing, part, wanted))
+    return { files: listing.paths([...listing.configs(), ...graphs]), entry: '' }
+  }
+  const variant = wanted.variant ?? wanted.impliedVariant
+  if (isPipeline && isTorch) {
+    const weights = TORCH_PARTS.flatMap((part) => torchFiles(listing, part, wanted))
+    return { files: listing.paths([...listing.configs(), ...weights]), entry: '', variant }
+  }
   // A ControlNet or a VAE has a repository of its own.
   if (listing.has('config.json') && listing.torchFiles('', {}) !== undefined)
-    return { files: listing.paths(['config.json', ...torchFiles(listing, '', wanted)]), entry: '' }
+    return { files: listing.paths(['config.json', ...torchFiles(listing, '', wanted)]), entry: '', variant }
   if (isPipeline && listing.namesIn('transformer').length > 0)
     throw new EngineError(
       'model',
       `${name} is a pipeline with a transformer and no UNet, which is of another family than Stable Diffusion; give one of Stable Diffusion or SDXL.`,
     )
   return onlyCheckpoint(name, files)
-}
-
-function folderOf<File extends { readonly path: string }>(
-  listing: Listing<File>,
-  weights: string[],
-): NeededFiles<File> {
-  const configs = listing.files.filter(({ path }) => CONFIGS.has(path) || TOKENIZER.test(path)).map(({ path }) => path)
-  return { files: listing.paths([...configs, ...weights]), entry: '' }
 }
 
 function oneFile<File extends { readonly path: string }>(
@@ -127,18 +124,6 @@ function checkpointsOf(files: readonly { readonly path: string }[]): string[] {
     if (!byStem.has(stem) || path.endsWith('.safetensors')) byStem.set(stem, path)
   }
   return [...byStem.values()]
-}
-
-function requireVariant<File extends { readonly path: string }>(
-  name: string,
-  listing: Listing<File>,
-  { variant }: Wanted,
-): void {
-  if (variant === undefined) return
-  const variants = new Set(['', ...TORCH_PARTS].flatMap((part) => partVariants(listing.namesIn(part))))
-  if (variants.has(variant)) return
-  const what = variants.size > 0 ? `it has ${[...variants].join(', ')}` : 'its files have no variants'
-  throw new EngineError('model', `${name} has no variant ${variant}: ${what}; give another \`variant\`, or none.`)
 }
 
 function torchFiles<File extends { readonly path: string }>(
@@ -186,6 +171,10 @@ class Listing<File extends { readonly path: string }> {
 
   has(path: string): boolean {
     return this.#byPath.has(path)
+  }
+
+  configs(): string[] {
+    return this.files.map(({ path }) => path).filter((path) => CONFIGS.has(path) || TOKENIZER.test(path))
   }
 
   paths(paths: readonly string[]): File[] {
