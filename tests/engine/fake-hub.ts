@@ -17,8 +17,8 @@ export interface FakeHub {
   readonly commits: ReadonlyMap<string, string>
   /** Every request: what was asked of whom, the range, the token. */
   readonly requests: { host: string; path: string; range?: string | undefined; authorization?: string | undefined }[]
-  /** Breaks the connection once, after so many bytes of that file. */
-  breakOnce(path: string, bytes: number): void
+  /** Breaks the connection once, after so many bytes of that file, as soon as `seen`: what has not been read then is lost. */
+  breakOnce(path: string, bytes: number, seen: Promise<void>): void
   /** From now on, that file lies in a store at another address, as large files do. */
   moveToStore(path: string): void
   /** From now on, that file's bytes are wrong. */
@@ -41,7 +41,7 @@ export async function startFakeHub(
     Object.entries({ main: folder, ...others }).map(([branch, from]) => [branch, branchOf(name, branch, from)]),
   )
   const requests: FakeHub['requests'] = []
-  const breaks = new Map<string, number>()
+  const breaks = new Map<string, { bytes: number; seen: Promise<void> }>()
   const stored = new Set<string>()
   const damaged = new Set<string>()
 
@@ -101,11 +101,11 @@ export async function startFakeHub(
       ETag: `"${hashes.get(content)}"`,
       ...(request.headers.range && { 'Content-Range': `bytes ${from}-${end - 1}/${content.length}` }),
     })
-    const limit = breaks.get(path)
-    if (limit === undefined || body.length <= limit) return void response.end(body)
+    const broken = breaks.get(path)
+    if (!broken || body.length <= broken.bytes) return void response.end(body)
     breaks.delete(path)
-    // Not reset: what was sent arrives.
-    response.write(body.subarray(0, limit), () => response.socket?.end())
+    response.write(body.subarray(0, broken.bytes))
+    void broken.seen.then(() => response.destroy())
   }
 
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -114,7 +114,7 @@ export async function startFakeHub(
     commit: branches.get('main')!.commit,
     commits: new Map([...branches].map(([branch, { commit }]) => [branch, commit])),
     requests,
-    breakOnce: (path, bytes) => void breaks.set(path, bytes),
+    breakOnce: (path, bytes, seen) => void breaks.set(path, { bytes, seen }),
     moveToStore: (path) => void stored.add(path),
     damage: (path) => void damaged.add(path),
     close: () =>

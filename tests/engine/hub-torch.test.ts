@@ -164,8 +164,9 @@ describe('PyTorch’s models on the hub', () => {
     writeFileSync(join(folder, 'large.safetensors'), large)
     hub = await startFakeHub('org/one', folder)
     vi.stubEnv('HF_ENDPOINT', hub.url)
-    hub.breakOnce('large.safetensors', 100_000)
-    const { path } = await download('org/one')
+    let half = () => {}
+    hub.breakOnce('large.safetensors', 200_000, new Promise((resolve) => (half = resolve)))
+    const { path } = await download('org/one', { onProgress: (_, loaded) => loaded > 100_000 && half() })
     expect(readFileSync(path).equals(large)).toBe(true)
     expect(hub.requests.map(({ range }) => range)).toContainEqual(expect.stringMatching(/^bytes=[1-9]\d*-\d+$/))
     await hub.close()
