@@ -3,7 +3,8 @@
 import { rewriteAttention } from '../graph/rewrite-attention.ts'
 import type { AttentionForm } from '../graph/write-attention.ts'
 import type { Tensor } from '../tensor.ts'
-import type { OnnxRuntimeModel } from './onnx-runtime-model.ts'
+import { LoraBranches } from './lora-branches.ts'
+import type { Feeds, OnnxRuntimeModel } from './onnx-runtime-model.ts'
 import type { Config } from './pipeline-folder.ts'
 
 /** What a batch's rows are conditioned on beside their timestep; the same in every step. */
@@ -20,6 +21,7 @@ export interface Conditioning {
 
 export class UNet2DConditionModel {
   readonly model: OnnxRuntimeModel
+  readonly branches: LoraBranches
   /** 4, or 9 for inpainting. */
   readonly inChannels: number
   /** Width of the guidance embedding where the model takes its guidance as an input (LCM), else nothing. */
@@ -38,6 +40,7 @@ export class UNet2DConditionModel {
   /** @param model As it was exported, or with its attention fused. */
   constructor(model: OnnxRuntimeModel, config: Config, sampleSize: readonly [height: number, width: number]) {
     this.model = model
+    this.branches = new LoraBranches(model)
     this.attention = model.hasRewrite('attention') ? 'fused' : 'original'
     this.#runningAttention = this.attention
     const { inputs } = model
@@ -64,11 +67,13 @@ export class UNet2DConditionModel {
    * The prediction, `[rows, latentChannels, h, w]`.
    * @param sample `[rows, inChannels, h, w]`: 4 channels, or 9 for inpainting UNets (latents, mask, masked image's latents).
    * @param timestep One for all rows.
+   * @param lora What the branches are fed; nothing for the plain model.
    * @throws EngineError
    */
-  async forward(sample: Tensor, timestep: number, conditioning: Conditioning): Promise<Tensor> {
+  async forward(sample: Tensor, timestep: number, conditioning: Conditioning, lora?: Feeds): Promise<Tensor> {
     if (this.attention !== this.#runningAttention) await this.applyAttention()
     const feeds = {
+      ...(lora ?? this.branches.none),
       sample,
       timestep: this.#timestep(timestep, sample.dims[0]!),
       encoder_hidden_states: conditioning.encoderHiddenStates,

@@ -2,6 +2,7 @@
 
 import { EngineError } from '../errors.ts'
 import { type Family, familyOf } from '../families/family.ts'
+import type { LoraBranches } from '../models/lora-branches.ts'
 import type { OnnxRuntimeModel } from '../models/onnx-runtime-model.ts'
 import type { Config } from '../models/pipeline-folder.ts'
 import { StableDiffusionSafetyChecker } from '../models/safety-checker.ts'
@@ -11,6 +12,8 @@ import { AutoencoderKL } from '../models/vae.ts'
 import { schedulerFromConfig } from '../schedulers/index.ts'
 import type { Scheduler } from '../schedulers/scheduler.ts'
 import { PromptEncoder, type TextPart } from '../text/prompt-encoder.ts'
+import type { LoraPart } from '../weights/lora-names.ts'
+import { LoraAdapters } from './lora-adapters.ts'
 import { type ModelInfo, modelInfo } from './model-info.ts'
 import { type LoadListeners, type LoadOptions, Opening } from './opening.ts'
 import type { PipelineSource } from './pipeline-source.ts'
@@ -21,6 +24,8 @@ export interface Components {
   /** The tokenizers, the text encoders, and what they encoded last. */
   readonly promptEncoder: PromptEncoder
   readonly safetyChecker?: StableDiffusionSafetyChecker
+  /** The LoRAs that are loaded. */
+  readonly loras: LoraAdapters
   readonly scheduler: Scheduler
   readonly family: Family
   readonly modelInfo: ModelInfo
@@ -54,6 +59,7 @@ export async function loadComponents(
       vae,
       promptEncoder,
       ...(safetyChecker && { safetyChecker }),
+      loras: new LoraAdapters(branchesOf(unet, promptEncoder)),
       scheduler,
       family,
       modelInfo: modelInfo(family, task, unet, vae, generationConfig),
@@ -75,6 +81,12 @@ export function modelsOf({ unet, vae, promptEncoder, safetyChecker }: Components
     ...promptEncoder.parts.map(({ textEncoder }) => textEncoder.model),
     ...(safetyChecker ? [safetyChecker.model] : []),
   ]
+}
+
+function branchesOf(unet: UNet2DConditionModel, { parts }: PromptEncoder): Map<LoraPart, LoraBranches> {
+  const branches = new Map<LoraPart, LoraBranches>([['unet', unet.branches]])
+  for (const { textEncoder } of parts) branches.set(textEncoder.model.part as LoraPart, textEncoder.branches)
+  return branches
 }
 
 /** Latents from this many positions on: below, the fused operator costs more than it saves. */

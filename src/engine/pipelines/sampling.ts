@@ -2,6 +2,7 @@
 
 import { EngineError, throwIfAborted } from '../errors.ts'
 import { type NumpyImages, postprocess, toBitmaps, toPng } from '../images/image-processor.ts'
+import type { Feeds } from '../models/onnx-runtime-model.ts'
 import type { StableDiffusionSafetyChecker } from '../models/safety-checker.ts'
 import type { Conditioning, UNet2DConditionModel } from '../models/unet.ts'
 import type { AutoencoderKL } from '../models/vae.ts'
@@ -33,6 +34,8 @@ export interface SamplingPlan {
   readonly latents: Tensor
   /** Rows as the UNet takes them: twice as many as latents with guidance. */
   readonly conditioning: Conditioning
+  /** What the UNet's branches are fed; nothing for the plain model. */
+  readonly lora: Feeds | undefined
   readonly guidanceScale: number
   readonly usesGuidance: boolean
   /** One row a call: half the memory, or less. */
@@ -141,10 +144,10 @@ export class Sampling<Output extends OutputType = OutputType> {
 
   #predict(latents: Tensor, timestep: number): Promise<Tensor> {
     this.#fillLatents(latents)
-    const { conditioning, oneRowAtATime } = this.#plan
+    const { conditioning, lora, oneRowAtATime } = this.#plan
     return oneRowAtATime
       ? this.#predictByRow(timestep, conditioning)
-      : this.#models.unet.forward(this.#sample, timestep, conditioning)
+      : this.#models.unet.forward(this.#sample, timestep, conditioning, lora)
   }
 
   async #predictByRow(timestep: number, conditioning: Conditioning): Promise<Tensor> {
@@ -152,7 +155,7 @@ export class Sampling<Output extends OutputType = OutputType> {
     const predictions: Tensor[] = []
     for (const [row, sample] of rowsOf(this.#sample).entries()) {
       const own = Object.fromEntries(conditions.map(([name, rows]) => [name, rows[row]])) as unknown as Conditioning
-      predictions.push(await this.#models.unet.forward(sample, timestep, own))
+      predictions.push(await this.#models.unet.forward(sample, timestep, own, this.#plan.lora))
     }
     return concatRows(predictions)
   }
