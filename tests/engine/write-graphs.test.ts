@@ -3,6 +3,8 @@
 import { describe, expect, test } from 'vitest'
 import type { OnnxGraph } from '../../src/engine/graph/onnx-file.ts'
 import { writeClipTextModel } from '../../src/engine/graph/write/clip-text.ts'
+import { writeControlNet } from '../../src/engine/graph/write/controlnet.ts'
+import { writeSafetyChecker } from '../../src/engine/graph/write/safety-checker.ts'
 import { writeUNet } from '../../src/engine/graph/write/unet.ts'
 import { writeVaeDecoder, writeVaeEncoder } from '../../src/engine/graph/write/vae.ts'
 import type { Tensor } from '../../src/engine/tensor.ts'
@@ -68,4 +70,25 @@ describe('CLIPTextModel', () => {
     const outputs = [...readOutputs(name).keys()]
     await expectDiffusers(name, writeClipTextModel(one.config, writtenWeights(one, type)), outputs)
   })
+})
+
+describe('ControlNetModel', () => {
+  test.each(['controlnet-sd1', 'controlnet-sd1-pooled', 'controlnet-sdxl'])('%s', async (name) => {
+    const one = readCase(name)
+    const outputs = [...readOutputs(name).keys()]
+    const scale = { data: new Float32Array(outputs.length).fill(0.7), dims: [outputs.length] }
+    const feeds = { ...feedsOf(one), conditioning_scale: scale }
+    const given = await runGraph(writeControlNet(one.config, writtenWeights(one)), feeds)
+    expect([...given.keys()].sort()).toEqual(outputs.sort())
+    expectSame(given, readOutputs(name))
+  })
+})
+
+test('StableDiffusionSafetyChecker flags what diffusers flags, and blackens it', async () => {
+  const one = readCase('safety-checker')
+  const wanted = readOutputs('safety-checker')
+  expect(new Set(wanted.get('has_nsfw_concepts')!.data)).toEqual(new Set([0, 1]))
+  const given = await runGraph(writeSafetyChecker(one.config, writtenWeights(one)), feedsOf(one))
+  expect(given.get('has_nsfw_concepts')).toEqual(wanted.get('has_nsfw_concepts'))
+  expect(given.get('out_images')).toEqual(wanted.get('out_images'))
 })

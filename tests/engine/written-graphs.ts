@@ -77,7 +77,7 @@ function numbers(name: string, count: number): Float64Array {
 function weight(name: string, shape: readonly number[]): Float32Array {
   const raw = numbers(name, product(shape))
   const scale = shape.length > 1 ? Math.sqrt(3 / product(shape.slice(1))) : 0.3
-  const shift = shape.length === 1 && name.endsWith('.weight') ? 1 : 0
+  const shift = shape.length > 1 ? 0 : name.endsWith('.weight') ? 1 : name.endsWith('embeds_weights') ? 0.45 : 0
   return Float32Array.from(raw, (u) => shift + u * scale)
 }
 

@@ -13,6 +13,9 @@ import { chooseGraph, type Dtype } from './graph-choice.ts'
 /** A JSON object whose keys are looked up and checked where they are used. */
 export type Config = Readonly<Record<string, unknown>>
 
+/** What lies in a part's folder beside its graph and weights, or belongs to other programs. */
+const NOT_WEIGHTS = /^\.|\.(json|txt|md|py|safetensors|bin|msgpack|h5|ckpt|pt)$/i
+
 export const HOW_TO_EXPORT =
   "export it with `pip install 'optimum-onnx[onnxruntime]' && optimum-cli export onnx --model NAME FOLDER`"
 
@@ -80,6 +83,21 @@ export class PipelineFolder implements PipelineSource {
     return CLIPTokenizer.fromFolder(join(this.path, name), textEncoder)
   }
 
+  async weightFiles(): Promise<readonly string[]> {
+    // `.git`, `.cache`, and what is made from a model's files beside them, are not its weights.
+    const parts = readdirSync(this.path, { withFileTypes: true }).filter(({ name }) => !name.startsWith('.'))
+    const files = parts
+      .map(({ name }) => join(this.path, name))
+      .filter((part) => statSync(part, { throwIfNoEntry: false })?.isDirectory())
+      .flatMap((part) =>
+        readdirSync(part)
+          .filter((name) => !NOT_WEIGHTS.test(name))
+          .map((name) => join(part, name)),
+      )
+    // A folder in a part's folder, or a link to nothing, holds no weights that the pipeline could have opened.
+    return files.filter((file) => statSync(file, { throwIfNoEntry: false })?.isFile()).sort()
+  }
+
   /** Not those that begin with a dot: earlier versions left rewritten graphs so beside those that they were made from. */
   #graphs(part: string): string[] {
     const folder = join(this.path, part)
@@ -107,7 +125,8 @@ function hasTorchWeights(folder: string): boolean {
   return existsSync(folder) && readdirSync(folder).some((name) => /\.(safetensors|bin|ckpt|pt)$/.test(name))
 }
 
-async function readConfig(path: string): Promise<Config | undefined> {
+/** The JSON file at that place, or nothing. @throws EngineError 'model' where it is damaged */
+export async function readConfig(path: string): Promise<Config | undefined> {
   if (!existsSync(path)) return undefined
   try {
     const value: unknown = JSON.parse(withoutInfinity(await readFile(path, 'utf8')))

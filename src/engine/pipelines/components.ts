@@ -29,6 +29,8 @@ export interface Components {
   readonly scheduler: Scheduler
   readonly family: Family
   readonly modelInfo: ModelInfo
+  /** What they were opened from. */
+  readonly source: PipelineSource
   /** `model_index.json`. */
   readonly config: Config
   /** `generation_config.json`, empty where the folder has none. */
@@ -62,7 +64,8 @@ export async function loadComponents(
       loras: new LoraAdapters(branchesOf(unet, promptEncoder)),
       scheduler,
       family,
-      modelInfo: modelInfo(family, task, unet, vae, generationConfig),
+      modelInfo: modelInfo(family, task, shapesOf(unet, vae), generationConfig),
+      source,
       config: source.index,
       generationConfig,
     }
@@ -70,6 +73,11 @@ export async function loadComponents(
     await opening.undo()
     throw error
   }
+}
+
+function shapesOf({ sampleSize, sizeMultiple, timeCondProjDim }: UNet2DConditionModel, vae: AutoencoderKL) {
+  const { scaleFactor, latentChannels } = vae
+  return { sampleSize, sizeMultiple, timeCondProjDim, scaleFactor, latentChannels }
 }
 
 /** Every graph of the components. */

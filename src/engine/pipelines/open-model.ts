@@ -8,6 +8,7 @@ import { downloadPipeline, isRepositoryName } from '../models/hub.ts'
 import { PipelineFolder } from '../models/pipeline-folder.ts'
 import { type Components, loadComponents } from './components.ts'
 import { type LoadOptions, prefersHalf } from './opening.ts'
+import type { PipelineSource } from './pipeline-source.ts'
 
 /** What `fromPretrained` tells while it works. */
 export type LoadProgress =
@@ -36,29 +37,28 @@ export async function openModel(model: string, options: FromPretrainedOptions): 
   if (device !== 'auto') requireDevice(device)
   requireDtype(dtype)
   const tell = options.onProgress ?? warnOfNotices
-  const onNotice = (message: string) => tell({ status: 'notice', message })
-  const path = existsSync(model) ? model : await fetchModel(model, options, tell, onNotice)
-  return loadComponents(await PipelineFolder.open(path), options, {
+  return loadComponents(await openSource(model, options), options, {
     onDevice: (device, reasons) => tell({ status: 'device', device, reasons }),
     onPart: (part) => tell({ status: 'load', part }),
-    onNotice,
+    onNotice: (message) => tell({ status: 'notice', message }),
   })
 }
 
-function fetchModel(
-  model: string,
-  options: FromPretrainedOptions,
-  tell: (progress: LoadProgress) => void,
-  onNotice: (message: string) => void,
-): Promise<string> {
+/** What a pipeline would be opened from, a hub's repository brought here first. @throws EngineError 'model' */
+export async function openSource(model: string, options: FromPretrainedOptions = {}): Promise<PipelineSource> {
+  return PipelineFolder.open(existsSync(model) ? model : await fetchModel(model, options))
+}
+
+function fetchModel(model: string, options: FromPretrainedOptions): Promise<string> {
   if (!isRepositoryName(model))
     throw new EngineError('model', `There is no folder ${model}; check the path, or give a hub repository as org/name.`)
+  const tell = options.onProgress ?? warnOfNotices
   return downloadPipeline(model, {
     revision: options.revision,
     dtype: options.dtype ?? 'auto',
     onGpu: prefersHalf(options),
     onProgress: (file, loaded, total) => tell({ status: 'download', file, loaded, total }),
-    onNotice,
+    onNotice: (message) => tell({ status: 'notice', message }),
   })
 }
 

@@ -32,4 +32,6 @@ export interface PipelineSource {
   graph(part: GraphPart, dtype: Dtype, device: Device): GraphSource
   /** @param textEncoder The config of the encoder that reads its tokens. @throws EngineError 'model' */
   tokenizer(name: 'tokenizer' | 'tokenizer_2', textEncoder: Config): Promise<CLIPTokenizer>
+  /** The files of graphs and weights, in an order that stays the same: what tells one model from another. */
+  weightFiles(): Promise<readonly string[]>
 }

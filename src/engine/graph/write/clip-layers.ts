@@ -12,16 +12,22 @@ export interface ClipConfig {
   readonly activation: 'quick_gelu' | 'gelu'
 }
 
-/** @throws EngineError 'model' where it asks for what Seedling cannot write. */
-export function readClipConfig(config: ConfigReader): ClipConfig {
-  const width = config.count('hidden_size')
-  const heads = config.count('num_attention_heads')
+/**
+ * @param defaults The class's, for what the configuration leaves out.
+ * @throws EngineError 'model' where it asks for what Seedling cannot write.
+ */
+export function readClipConfig(
+  config: ConfigReader,
+  defaults: Pick<ClipConfig, 'width' | 'intermediateWidth' | 'layers' | 'heads'>,
+): ClipConfig {
+  const width = config.count('hidden_size', defaults.width)
+  const heads = config.count('num_attention_heads', defaults.heads)
   if (width % heads !== 0) throw config.wrong('num_attention_heads', `a divisor of ${width}`)
   return {
     width,
     heads,
-    intermediateWidth: config.count('intermediate_size'),
-    layers: config.count('num_hidden_layers'),
+    intermediateWidth: config.count('intermediate_size', defaults.intermediateWidth),
+    layers: config.count('num_hidden_layers', defaults.layers),
     epsilon: config.number('layer_norm_eps', 1e-5),
     activation: config.require('hidden_act', 'quick_gelu', 'gelu'),
   }

@@ -10,6 +10,9 @@ import { ConfigReader } from './config.ts'
 import { GraphBuilder, type WriteOptions } from './graph-builder.ts'
 import { Layers } from './layers.ts'
 
+/** transformers' CLIPTextConfig. */
+const DEFAULTS = { width: 512, intermediateWidth: 2048, layers: 12, heads: 8 }
+
 /** Added to scores that must not count: softmax makes nothing of them, and half precision can hold it beside a score. */
 const MASKED = -30000
 
@@ -23,7 +26,7 @@ const MASKED = -30000
  */
 export function writeClipTextModel(config: Config, weights: Weights, options: WriteOptions = {}): OnnxGraph {
   const reader = new ConfigReader('text encoder', config)
-  const clip = readClipConfig(reader)
+  const clip = readClipConfig(reader, DEFAULTS)
   const { width } = clip
   const graph = new GraphBuilder('text encoder', weights, options)
   const ids = graph.input('input_ids', ['batch_size', 'sequence_length'], DataType.INT64)

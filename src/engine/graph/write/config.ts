@@ -69,6 +69,13 @@ export class ConfigReader {
     throw this.wrong(key, `one value, or one for each of the ${length} blocks`)
   }
 
+  /** An object within; empty where it is left out. */
+  section(key: string): Config {
+    const value = this.#config[key] ?? {}
+    if (typeof value === 'object' && !Array.isArray(value)) return value as Config
+    throw this.wrong(key, 'an object')
+  }
+
   /** As it stands, for what has a form of its own. */
   raw(key: string): unknown {
     return this.#config[key] ?? undefined
