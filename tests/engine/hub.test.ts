@@ -11,8 +11,8 @@ import {
 import { join } from 'node:path'
 import { inspect } from 'node:util'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { neededFiles } from '../../src/engine/hub/files.ts'
 import { EngineError, Generator, type LoadProgress, StableDiffusionPipeline } from '../../src/engine/index.ts'
-import { neededFiles } from '../../src/engine/models/hub-files.ts'
 import { type FakeHub, startFakeHub } from './fake-hub.ts'
 import { ON_CPU, temporaryFolder, tinyPipeline } from './tiny-pipeline.ts'
 

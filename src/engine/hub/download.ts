@@ -6,10 +6,10 @@ import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { getHFHubCachePath, getRepoFolderName, HubApiError, listFiles, modelInfo } from '@huggingface/hub'
 import { EngineError } from '../errors.ts'
-import type { Dtype } from './graph-choice.ts'
-import { cacheFile, type RemoteFile, type Repository, snapshotPath } from './hub-cache.ts'
-import { hasGraphs, neededFiles } from './hub-files.ts'
-import { HOW_TO_EXPORT } from './pipeline-folder.ts'
+import type { Dtype } from '../models/graph-choice.ts'
+import { HOW_TO_EXPORT } from '../models/pipeline-folder.ts'
+import { cacheFile, type RemoteFile, type Repository, snapshotPath } from './cache.ts'
+import { hasGraphs, neededFiles } from './files.ts'
 
 /** Commits and etags become names of files. */
 const SAFE_NAME = /^[\w-]{1,128}$/

@@ -1,6 +1,6 @@
 /** Which files of a hub repository a pipeline needs: its configs, its tokenizers, one graph a part with the weights beside it. */
 
-import { chooseGraph, type Dtype } from './graph-choice.ts'
+import { chooseGraph, type Dtype } from '../models/graph-choice.ts'
 
 const PARTS = ['unet', 'vae_decoder', 'vae_encoder', 'text_encoder', 'text_encoder_2', 'safety_checker']
 
