@@ -17,6 +17,7 @@ import { LoraAdapters } from './lora-adapters.ts'
 import { type ModelInfo, modelInfo } from './model-info.ts'
 import { type LoadListeners, type LoadOptions, Opening } from './opening.ts'
 import type { PipelineSource } from './pipeline-source.ts'
+import { TextualInversions } from './textual-inversions.ts'
 
 export interface Components {
   readonly unet: UNet2DConditionModel
@@ -26,6 +27,8 @@ export interface Components {
   readonly safetyChecker?: StableDiffusionSafetyChecker
   /** The LoRAs that are loaded. */
   readonly loras: LoraAdapters
+  /** The words that were added to its tokenizers. */
+  readonly textualInversions: TextualInversions
   readonly scheduler: Scheduler
   readonly family: Family
   readonly modelInfo: ModelInfo
@@ -62,6 +65,7 @@ export async function loadComponents(
       promptEncoder,
       ...(safetyChecker && { safetyChecker }),
       loras: new LoraAdapters(branchesOf(unet, promptEncoder)),
+      textualInversions: new TextualInversions(promptEncoder),
       scheduler,
       family,
       modelInfo: modelInfo(family, task, shapesOf(unet, vae), generationConfig),

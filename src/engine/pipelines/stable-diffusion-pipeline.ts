@@ -4,26 +4,17 @@ import { bestDevice, type Device, requireDevice, unavailable } from '../devices/
 import { EngineError, throwIfAborted } from '../errors.ts'
 import type { Task } from '../families/family.ts'
 import type { Scheduler } from '../schedulers/scheduler.ts'
-import { openWeightFile } from '../weights/weight-file.ts'
-import { type AdapterFileOptions, adapterFile } from './adapter-file.ts'
+import { AdapterLoader } from './adapter-loader.ts'
 import { checkArguments, checkTensor, type GenerateArguments, type OutputType, wrong } from './arguments.ts'
 import { type Components, modelsOf } from './components.ts'
 import { conditioningOf } from './conditioning.ts'
-import type { AdapterWeight, LoraComponent } from './lora-adapters.ts'
 import { type ModelInfo, modelDefaults } from './model-info.ts'
 import { type FromPretrainedOptions, openModel } from './open-model.ts'
 import { type PipelineOutput, Sampling } from './sampling.ts'
 import { freshScheduler, mendedOffset, mendedScheduler } from './scheduler-state.ts'
 import { startingPoint } from './starting-point.ts'
 
-export interface LoraOptions extends AdapterFileOptions {
-  readonly adapterName?: string | undefined
-}
-
-/** What diffusers calls a LoRA's file. */
-const LORA_FILES = ['pytorch_lora_weights.safetensors', 'pytorch_lora_weights.bin']
-
-export class StableDiffusionPipeline {
+export class StableDiffusionPipeline extends AdapterLoader {
   readonly #components: Components
   readonly #task: Task
   #scheduler: Scheduler
@@ -32,6 +23,7 @@ export class StableDiffusionPipeline {
 
   /** @param components Another pipeline's; its models are shared, not copied. */
   constructor(components: Components) {
+    super()
     this.#components = components
     this.#task = this.ownTask ?? components.modelInfo.task
     this.#scheduler = this.#mends ? mendedScheduler(components.scheduler, this.#task) : components.scheduler
@@ -67,7 +59,7 @@ export class StableDiffusionPipeline {
   }
 
   /** What other pipelines are made from, with the scheduler as it is now. */
-  get components(): Components {
+  override get components(): Components {
     return { ...this.#components, scheduler: this.scheduler }
   }
 
@@ -168,56 +160,6 @@ export class StableDiffusionPipeline {
   async enableModelCpuOffload(): Promise<void> {
     this.#offloading = true
     for (const model of modelsOf(this.#components)) await model.release()
-  }
-
-  /**
-   * Loads a LoRA beside those that are loaded, and uses it alone from the next call on, as diffusers does. The first one
-   * opens the models anew, with room for any; further ones, and changes of weights, cost nothing.
-   * @param path Its file, or a folder that holds it.
-   * @param options `adapterName`: what to call it, 'default_0' and so on where it is left out.
-   * @returns Its name.
-   * @throws EngineError 'argument' for a name that is taken; 'model' for what is no LoRA, of a kind that is not supported, or
-   *   for a model of another family.
-   */
-  async loadLoraWeights(path: string, options: LoraOptions = {}): Promise<string> {
-    const file = adapterFile(path, LORA_FILES, options)
-    return this.#components.loras.load(openWeightFile(file), file, options.adapterName)
-  }
-
-  /**
-   * Uses these LoRAs, and no others, from the next call on; a sampling that was begun keeps its own.
-   * @param weights How much of each is added, by default 1: a number, or numbers by part; one for all, or a list.
-   * @throws EngineError 'argument' for a name that is not loaded, or a weight that is no number.
-   */
-  setAdapters(names: string | readonly string[], weights?: AdapterWeight | readonly AdapterWeight[]): void {
-    this.#components.loras.setActive(names, weights)
-  }
-
-  getActiveAdapters(): string[] {
-    return this.#components.loras.active
-  }
-
-  /** The loaded LoRAs by the part that they change: `{ unet: ['pixel'], textEncoder: ['pixel'] }`. */
-  getListAdapters(): Partial<Record<LoraComponent, string[]>> {
-    return this.#components.loras.list()
-  }
-
-  /** @throws EngineError 'argument' for a name that is not loaded. */
-  deleteAdapters(names: string | readonly string[]): void {
-    this.#components.loras.delete(names)
-  }
-
-  /** Leaves the LoRAs out until `enableLora`, but for calls that name their own `adapters`. */
-  disableLora(): void {
-    this.#components.loras.isEnabled = false
-  }
-
-  enableLora(): void {
-    this.#components.loras.isEnabled = true
-  }
-
-  unloadLoraWeights(): void {
-    this.#components.loras.clear()
   }
 
   /**

@@ -97,7 +97,8 @@ async function encodeChunks(
   normalised: boolean,
   lora: LoraFeeds | undefined,
 ): Promise<PromptEmbeds> {
-  const feeds = lora?.byPart.get(textEncoder.model.part)
+  // The rows that these ids mean, whatever is loaded before the last context is read.
+  const feeds = { ...textEncoder.addedRows.feeds, ...lora?.byPart.get(textEncoder.model.part) }
   const states: Tensor[] = []
   let pooledPromptEmbeds: Tensor | undefined
   for (const { ids, weights } of chunks) {
