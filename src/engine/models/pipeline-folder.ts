@@ -40,6 +40,11 @@ export class PipelineFolder implements PipelineSource {
     this.index = index
   }
 
+  /** Whether the folder is an export, and not PyTorch's. */
+  static holdsGraphs(path: string): boolean {
+    return new PipelineFolder(path, {}).has('unet')
+  }
+
   /** @throws EngineError 'model' when `path` is no pipeline, or one without ONNX graphs. */
   static async open(path: string): Promise<PipelineFolder> {
     if (!existsSync(path)) throw new EngineError('model', `There is no folder ${path}; check the path.`)

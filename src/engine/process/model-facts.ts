@@ -25,7 +25,7 @@ export async function describeModel(source: PipelineSource, named: Named): Promi
   const { family } = familyOf(source.index)
   const scheduler = (await source.config('scheduler'))?._class_name
   const layers = await Promise.all(
-    family.textEncoders.map(async (part) => {
+    (['text_encoder', 'text_encoder_2'] as const).map(async (part) => {
       const count = (await source.config(part))?.num_hidden_layers
       return typeof count === 'number' ? [count] : []
     }),
