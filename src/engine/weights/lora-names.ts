@@ -83,32 +83,42 @@ const TOP: Readonly<Record<string, string>> = {
   'add_embedding.linear_2': 'label_emb.0.2',
 }
 
-/** A module's name in an original checkpoint (CompVis, Stability AI), which kohya's trainer uses for SDXL. */
+/**
+ * A module's name in an original checkpoint (CompVis, Stability AI), which kohya's trainer uses for SDXL. There the blocks of
+ * all levels are one row: on the way down a level's resnets and its downsampler, on the way up its resnets.
+ */
 function originalNames(modules: readonly string[]): (name: string) => string | undefined {
-  const has = new Set(modules.map((name) => name.split('.').slice(0, 4).join('.')))
-  let resnets = 0
-  while (has.has(`down_blocks.0.resnets.${resnets}.conv1`) || has.has(`down_blocks.0.resnets.${resnets}`)) resnets++
-  const perBlock = resnets + 1
-  const attends = new Set(
-    modules.filter((name) => name.includes('.attentions.')).map((name) => name.split('.attentions.')[0]!),
-  )
-  return (name) => TOP[name] ?? originalBlock(name.split('.'), perBlock, attends)
+  const firsts = { down_blocks: [1], up_blocks: [0] }
+  for (const [block, downsamplers] of [
+    ['down_blocks', 1],
+    ['up_blocks', 0],
+  ] as const)
+    for (let level = 0; ; level++) {
+      const resnets = modules.filter((name) => name.startsWith(`${block}.${level}.resnets.`) && name.endsWith('.conv1'))
+      if (resnets.length === 0) break
+      firsts[block].push(firsts[block].at(-1)! + resnets.length + downsamplers)
+    }
+  const attends = (level: string) => modules.some((name) => name.startsWith(`up_blocks.${level}.attentions.`))
+  return (name) => TOP[name] ?? originalBlock(name.split('.'), firsts, attends)
 }
 
-function originalBlock(name: readonly string[], perBlock: number, attends: ReadonlySet<string>): string | undefined {
-  const [block, ...path] = name as [string, ...string[]]
+function originalBlock(
+  [block, ...path]: readonly string[],
+  firsts: { readonly down_blocks: readonly number[]; readonly up_blocks: readonly number[] },
+  attends: (level: string) => boolean,
+): string | undefined {
   if (block === 'mid_block') {
     const [kind, index, ...inner] = path
     return `middle_block.${kind === 'attentions' ? 1 : 2 * Number(index)}.${innerName(inner)}`
   }
-  const [level, kind, index, ...inner] = path
-  const isDown = block === 'down_blocks'
-  const first = (isDown ? 1 : 0) + Number(level) * perBlock
-  if (kind === 'downsamplers') return `input_blocks.${(Number(level) + 1) * perBlock}.0.op`
-  if (kind === 'upsamplers')
-    return `output_blocks.${first + perBlock - 1}.${attends.has(`${block}.${level}`) ? 2 : 1}.conv`
-  const place = `${isDown ? 'input' : 'output'}_blocks.${first + Number(index)}.${kind === 'resnets' ? 0 : 1}`
-  return block === 'up_blocks' || isDown ? `${place}.${innerName(inner)}` : undefined
+  if (block !== 'down_blocks' && block !== 'up_blocks') return undefined
+  const [level = '', kind, index, ...inner] = path
+  const first = firsts[block][Number(level)]!
+  const last = firsts[block][Number(level) + 1]! - 1
+  if (kind === 'downsamplers') return `input_blocks.${last}.0.op`
+  if (kind === 'upsamplers') return `output_blocks.${last}.${attends(level) ? 2 : 1}.conv`
+  const place = `${block === 'down_blocks' ? 'input' : 'output'}_blocks.${first + Number(index)}`
+  return `${place}.${kind === 'resnets' ? 0 : 1}.${innerName(inner)}`
 }
 
 function innerName(inner: readonly string[]): string {
