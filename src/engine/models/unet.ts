@@ -1,5 +1,6 @@
 /** The UNet that predicts a step's noise, whatever its export calls and types its inputs. */
 
+import { EngineError } from '../errors.ts'
 import { rewriteAttention } from '../graph/rewrite-attention.ts'
 import type { AttentionForm } from '../graph/write-attention.ts'
 import type { Tensor } from '../tensor.ts'
@@ -19,6 +20,20 @@ export interface Conditioning {
   readonly timeIds?: Tensor
 }
 
+/** What a ControlNet adds to a UNet's skips and to its middle. */
+export interface ControlNetResiduals {
+  /** `[rows, channels, h, w]` each, in the UNet's order. */
+  readonly downBlockResSamples: readonly Tensor[]
+  readonly midBlockResSample: Tensor
+}
+
+/** What works beside the prompt in a run. */
+export interface UNetAdditions {
+  readonly residuals?: ControlNetResiduals | undefined
+  /** What the branches are fed; nothing for the plain model. */
+  readonly lora?: Feeds | undefined
+}
+
 export class UNet2DConditionModel {
   readonly model: OnnxRuntimeModel
   readonly branches: LoraBranches
@@ -36,7 +51,6 @@ export class UNet2DConditionModel {
   attention: AttentionForm | 'original'
   #runningAttention: AttentionForm | 'original'
   readonly #output: string
-
   /** @param model As it was exported, or with its attention fused. */
   constructor(model: OnnxRuntimeModel, config: Config, sampleSize: readonly [height: number, width: number]) {
     this.model = model
@@ -66,10 +80,16 @@ export class UNet2DConditionModel {
    * The prediction, `[rows, latentChannels, h, w]`.
    * @param sample `[rows, inChannels, h, w]`: 4 channels, or 9 for inpainting UNets (latents, mask, masked image's latents).
    * @param timestep One for all rows.
-   * @param lora What the branches are fed; nothing for the plain model.
    * @throws EngineError
    */
-  async forward(sample: Tensor, timestep: number, conditioning: Conditioning, lora?: Feeds): Promise<Tensor> {
+  async forward(
+    sample: Tensor,
+    timestep: number,
+    conditioning: Conditioning,
+    { residuals, lora }: UNetAdditions = {},
+  ): Promise<Tensor> {
+    if (this.model.inputs.has(MID_RESIDUAL) !== (residuals !== undefined))
+      await this.#takeResiduals(residuals !== undefined)
     if (this.attention !== this.#runningAttention) await this.applyAttention()
     const feeds = {
       ...(lora ?? this.branches.none),
@@ -79,9 +99,21 @@ export class UNet2DConditionModel {
       timestep_cond: conditioning.timestepCond,
       text_embeds: conditioning.textEmbeds,
       time_ids: conditioning.timeIds,
+      ...(residuals && residualFeeds(residuals)),
     }
     const [prediction] = await this.model.run(feeds, [this.#output])
     return prediction!
+  }
+
+  async #takeResiduals(takes: boolean): Promise<void> {
+    const { source } = this.model
+    const wanted = takes ? source.withResiduals : source.withoutResiduals
+    if (!wanted)
+      throw new EngineError(
+        'model',
+        `${source.path} takes no ControlNet, being an export to ONNX; open the model from PyTorch's weights.`,
+      )
+    await this.model.setSource(wanted)
   }
 
   /** Scalar in optimum's exports of today; one a row in diffusers' script's; a lone one ("steps") in optimum's of 2023. */
@@ -91,6 +123,13 @@ export class UNet2DConditionModel {
     const count = shape[0] === 1 || shape[0] === 'steps' ? 1 : rows
     return { data: new Float32Array(count).fill(timestep), dims: [count] }
   }
+}
+
+const MID_RESIDUAL = 'mid_block_additional_residual'
+
+function residualFeeds({ downBlockResSamples, midBlockResSample }: ControlNetResiduals): Feeds {
+  const down = downBlockResSamples.map((sample, i) => [`down_block_additional_residuals.${i}`, sample] as const)
+  return { ...Object.fromEntries(down), [MID_RESIDUAL]: midBlockResSample }
 }
 
 /** How many times smaller the last level of a UNet or VAE is, by its config: each but the first halves both sides. */
