@@ -1,13 +1,13 @@
 import { expect, it, vi } from 'vitest'
+import { openError } from '../../src/engine/devices/session-error.ts'
 import { type LoadProgress, StableDiffusionPipeline } from '../../src/engine/index.ts'
-import { openError } from '../../src/engine/models/session-error.ts'
 import { ON_CPU, tinyPipeline } from './tiny-pipeline.ts'
 
 /** A device that ONNX Runtime has on other platforms alone: here it stands for one that seems to be there and then fails. */
 const FAILS = process.platform === 'win32' ? 'coreml' : 'dml'
 
-vi.mock('../../src/engine/models/device.ts', async (original) => ({
-  ...(await original<typeof import('../../src/engine/models/device.ts')>()),
+vi.mock('../../src/engine/devices/device.ts', async (original) => ({
+  ...(await original<typeof import('../../src/engine/devices/device.ts')>()),
   candidates: () => [FAILS, 'cpu'],
   bestDevice: () => FAILS,
   unavailable: () => undefined,

@@ -2,13 +2,13 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import sharp from 'sharp'
 import { beforeAll, describe, expect, it } from 'vitest'
+import { candidates } from '../../src/engine/devices/device.ts'
 import {
   Generator,
   type ImageInput,
   type LoadProgress,
   StableDiffusionImg2ImgPipeline,
 } from '../../src/engine/index.ts'
-import { candidates } from '../../src/engine/models/device.ts'
 import { compare, MORE_FIXTURES, ON_CPU, tinyPipeline } from './tiny-pipeline.ts'
 
 const PATH = join(MORE_FIXTURES, 'square.png')

@@ -1,12 +1,9 @@
 /** The hidden states between a text encoder's layers: where they are in its graph, and a graph that gives them out. */
 
 import { findLayerNorm } from './find-layer-norm.ts'
-import { outputField } from './onnx-file.ts'
-import { rewriteBeside } from './rewrite-beside.ts'
+import type { Rewrite } from './graph-source.ts'
+import { outputField } from './onnx-bytes.ts'
 import { Surroundings } from './surroundings.ts'
-
-/** To be raised when another graph is written: what an older version of this program left beside a model is not taken. */
-const REVISION = 2
 
 /**
  * The values that transformers' CLIPTextModel calls `hidden_states`: what goes into the first layer, then what comes out
@@ -31,21 +28,23 @@ export function findHiddenStates(surroundings: Surroundings, lastHiddenState: st
 /** Before a number. Values inside a graph may be called `hidden_states.3`, as older exporters took over Python's names. */
 export const EXPOSED = 'clip-skip/hidden_states.'
 
-/**
- * The path of a graph, see `rewriteBeside`, that gives out those states, named `EXPOSED` and 0 … N, beside all that it
- * gave out before; the model's own path where they are not found.
- * @throws EngineError `model` where the file is broken or its folder cannot be written to
- */
-export function exposeHiddenStates(modelPath: string, lastHiddenState: string): Promise<string> {
-  return rewriteBeside(modelPath, `hidden-states.${REVISION}`, (graph) => {
-    const states = findHiddenStates(new Surroundings(graph), lastHiddenState)
-    if (states.length === 0) return undefined
-    const names = states.map((_, i) => `${EXPOSED}${i}`)
-    const nodes = states.map((state, i) => ({ opType: 'Identity', input: [state], output: [names[i]!], attribute: [] }))
-    return {
-      ...graph,
-      nodes: [...graph.nodes, ...nodes],
-      graphRest: [...graph.graphRest, ...names.map(outputField)],
-    }
-  })
+/** Gives out those states, named `EXPOSED` and 0 … N, beside all that the graph gave out before, where they are found. */
+export function exposeHiddenStates(lastHiddenState: string): Rewrite {
+  return {
+    apply(graph) {
+      const states = findHiddenStates(new Surroundings(graph), lastHiddenState)
+      const names = states.map((_, i) => `${EXPOSED}${i}`)
+      const nodes = states.map((state, i) => ({
+        opType: 'Identity',
+        input: [state],
+        output: [names[i]!],
+        attribute: [],
+      }))
+      return {
+        ...graph,
+        nodes: [...graph.nodes, ...nodes],
+        graphRest: [...graph.graphRest, ...names.map((name) => outputField(name))],
+      }
+    },
+  }
 }

@@ -1,6 +1,7 @@
 /** An ONNX file with its nodes read and everything else left where it lies: weights of gigabytes are never parsed. */
 
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
+import { closeSync, existsSync, fstatSync, openSync, readSync, statSync } from 'node:fs'
+import { dirname, isAbsolute, relative, resolve } from 'node:path'
 import protobuf from 'protobufjs/light.js'
 import { EngineError } from '../errors.ts'
 import {
@@ -10,19 +11,26 @@ import {
   operatorSetIdProto,
   type TensorProto,
   tensorProto,
-  valueInfoProto,
 } from './onnx-schema.ts'
 
-/** A weight in the file; `data` is where its raw bytes lie, when they are inside and large. */
+/** Where bytes lie. */
+export interface Place {
+  /** Absolute; links in it are not resolved. */
+  readonly path: string
+  readonly offset: number
+  readonly length: number
+}
+
+/** A weight. `place` is where its bytes lie when they are not in `tensor`: in the ONNX file, beside it, in a .safetensors. */
 export interface Initializer {
   readonly tensor: TensorProto
-  readonly data?: { readonly offset: number; readonly length: number }
+  readonly place?: Place
 }
 
 /** A graph's outline. `rest` fields are raw, tags included, and are written back as they are. */
 export interface OnnxGraph {
   nodes: NodeProto[]
-  /** Nodes as they stand in the file: an untouched one is written back with all that its schema here leaves out. */
+  /** Nodes as they stood in a file: an untouched one is written back with all that its schema here leaves out. */
   readonly untouched: ReadonlyMap<NodeProto, Uint8Array>
   initializers: Initializer[]
   opsets: OperatorSetIdProto[]
@@ -30,8 +38,8 @@ export interface OnnxGraph {
   readonly modelRest: readonly Uint8Array[]
 }
 
-const MODEL = { graph: 7, opsetImport: 8 }
-const GRAPH = { node: 1, initializer: 5, output: 12, valueInfo: 13 }
+export const MODEL = { graph: 7, opsetImport: 8 }
+export const GRAPH = { node: 1, initializer: 5, input: 11, output: 12, valueInfo: 13 }
 const TENSOR = { rawData: 9 }
 
 /** Raw data up to this many bytes is read: constants that the rewriting must know. */
@@ -41,7 +49,7 @@ const SMALL = 1024
 export function readOnnx(path: string): OnnxGraph {
   const file = openSync(path, 'r')
   try {
-    return readModel(file, fstatSync(file).size)
+    return readModel(file, fstatSync(file).size, resolve(path))
   } catch (error) {
     if (error instanceof EngineError) throw error
     throw new EngineError('model', `${path} is not a complete ONNX model; download it again.`, { cause: error })
@@ -50,7 +58,7 @@ export function readOnnx(path: string): OnnxGraph {
   }
 }
 
-function readModel(file: number, size: number): OnnxGraph {
+function readModel(file: number, size: number, path: string): OnnxGraph {
   const untouched = new Map<NodeProto, Uint8Array>()
   const initializers: Initializer[] = []
   const opsets: OperatorSetIdProto[] = []
@@ -64,7 +72,7 @@ function readModel(file: number, size: number): OnnxGraph {
         if (part.id === GRAPH.node) {
           const bytes = read(file, part.body, part.end)
           untouched.set(nodeProto.decode(bytes), bytes)
-        } else if (part.id === GRAPH.initializer) initializers.push(readInitializer(file, part))
+        } else if (part.id === GRAPH.initializer) initializers.push(readInitializer(file, part, path))
         // Shapes of values inside the graph are only hints, and would be wrong after rewriting.
         else if (part.id !== GRAPH.valueInfo) graphRest.push(read(file, part.start, part.end))
       }
@@ -73,15 +81,33 @@ function readModel(file: number, size: number): OnnxGraph {
   return { nodes: [...untouched.keys()], untouched, initializers, opsets, graphRest, modelRest }
 }
 
-function readInitializer(file: number, { body, end }: Field): Initializer {
+function readInitializer(file: number, { body, end }: Field, path: string): Initializer {
   const parts: Uint8Array[] = []
-  let data: Initializer['data']
+  let place: Place | undefined
   for (const field of fields(file, body, end)) {
     const length = field.end - field.body
-    if (field.id === TENSOR.rawData && length > SMALL) data = { offset: field.body, length }
+    if (field.id === TENSOR.rawData && length > SMALL) place = { path, offset: field.body, length }
     else parts.push(read(file, field.start, field.end))
   }
-  return { tensor: tensorProto.decode(Buffer.concat(parts)), ...(data && { data }) }
+  const { externalData, dataLocation: _, ...tensor } = tensorProto.decode(Buffer.concat(parts))
+  if (externalData && externalData.length > 0) place = externalPlace(externalData, path)
+  return { tensor, ...(place && { place }) }
+}
+
+/** ONNX keeps weights of a model anywhere below its folder, and nowhere else. */
+function externalPlace(entries: NonNullable<TensorProto['externalData']>, path: string): Place {
+  const { location = '', offset = '0', length = '' } = Object.fromEntries(entries.map(({ key, value }) => [key, value]))
+  const external = resolve(dirname(path), location)
+  const inside = relative(dirname(path), external)
+  if (location === '' || inside.startsWith('..') || isAbsolute(inside))
+    throw new EngineError(
+      'model',
+      `${path} points to weights outside its folder; take it from a source that you trust.`,
+    )
+  if (!existsSync(external))
+    throw new EngineError('model', `The weights beside ${path} are missing (${location}); download the model again.`)
+  const rest = statSync(external).size - Number(offset)
+  return { path: external, offset: Number(offset), length: length === '' ? rest : Number(length) }
 }
 
 /** A field's place in the file: `start` is its tag, `body` its content. */
@@ -129,36 +155,4 @@ function read(file: number, from: number, to: number): Buffer {
   if (readSync(file, bytes, 0, bytes.length, from) < bytes.length)
     throw new Error('the file ends in the middle of a field')
   return bytes
-}
-
-/**
- * The model as bytes again. Weights that lay inside the original are pointed to there, as ONNX external data, so the
- * result is small and must be written into the original's folder; `weights` is the original's file name.
- */
-export function writeOnnx(graph: OnnxGraph, weights: string): Buffer {
-  const inner = protobuf.Writer.create()
-  for (const node of graph.nodes)
-    inner.uint32(tag(GRAPH.node)).bytes(graph.untouched.get(node) ?? nodeProto.encode(node))
-  for (const { tensor, data } of graph.initializers) {
-    const pointed = data ? { ...tensor, dataLocation: 1, externalData: pointer(weights, data) } : tensor
-    inner.uint32(tag(GRAPH.initializer)).bytes(tensorProto.encode(pointed))
-  }
-  const body = Buffer.concat([...graph.graphRest, inner.finish()])
-  const outer = protobuf.Writer.create()
-  for (const opset of graph.opsets) outer.uint32(tag(MODEL.opsetImport)).bytes(operatorSetIdProto.encode(opset))
-  outer.uint32(tag(MODEL.graph)).bytes(body)
-  return Buffer.concat([...graph.modelRest, outer.finish()])
-}
-
-/** One more output of a graph, for `graphRest`; ONNX Runtime finds out its type and shape. */
-export function outputField(name: string): Uint8Array {
-  return protobuf.Writer.create().uint32(tag(GRAPH.output)).bytes(valueInfoProto.encode({ name })).finish()
-}
-
-function pointer(location: string, { offset, length }: { offset: number; length: number }) {
-  return Object.entries({ location, offset, length }).map(([key, value]) => ({ key, value: String(value) }))
-}
-
-function tag(id: number): number {
-  return (id << 3) | 2
 }

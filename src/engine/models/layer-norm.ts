@@ -1,10 +1,9 @@
 /** A layer norm whose weights are looked up in a graph, for states that the graph gives out before it. */
 
 import { closeSync, openSync, readSync } from 'node:fs'
-import { dirname, join } from 'node:path'
 import { findLayerNorm } from '../graph/find-layer-norm.ts'
-import type { Initializer } from '../graph/onnx-file.ts'
-import { DataType, type TensorProto } from '../graph/onnx-schema.ts'
+import type { Initializer, Place } from '../graph/onnx-file.ts'
+import { DataType } from '../graph/onnx-schema.ts'
 import type { Surroundings } from '../graph/surroundings.ts'
 import type { Tensor } from '../tensor.ts'
 import { fromFloat16 } from './float16.ts'
@@ -37,41 +36,28 @@ export class LayerNorm {
 
 /**
  * The layer norm that makes `output`.
- * @param path Where the graph was read.
  * @returns Nothing where the graph makes it in another way, or without weights of its own.
  */
-export function readLayerNorm(
-  surroundings: Surroundings,
-  path: string,
-  output: string,
-  epsilon: number,
-): LayerNorm | undefined {
+export function readLayerNorm(surroundings: Surroundings, output: string, epsilon: number): LayerNorm | undefined {
   const norm = findLayerNorm(surroundings, output)
   const numbers = (names: readonly string[] = []) => {
     const found = names.map((name) => surroundings.initializer(name)).find((initializer) => initializer !== undefined)
-    return found && read(path, found)
+    return found && read(found)
   }
   const weight = numbers(norm?.weights)
   const bias = numbers(norm?.biases)
   return weight && bias ? new LayerNorm(weight, bias, epsilon) : undefined
 }
 
-function read(path: string, { tensor, data }: Initializer): Float32Array | undefined {
-  const bytes = data ? readAt(path, data) : (readExternal(path, tensor) ?? tensor.rawData)
+function read({ tensor, place }: Initializer): Float32Array | undefined {
+  const bytes = place ? readAt(place) : tensor.rawData
   if (!bytes?.length) return undefined
   const copy = Uint8Array.from(bytes)
   if (tensor.dataType === DataType.FLOAT) return new Float32Array(copy.buffer)
   return tensor.dataType === DataType.FLOAT16 ? fromFloat16(new Uint16Array(copy.buffer)) : undefined
 }
 
-/** Of a tensor that lies in another file: there, from `offset` on. */
-function readExternal(path: string, { externalData = [] }: TensorProto): Uint8Array | undefined {
-  const { location, offset, length } = Object.fromEntries(externalData.map(({ key, value }) => [key, value]))
-  if (location === undefined || length === undefined) return undefined
-  return readAt(join(dirname(path), location), { offset: Number(offset ?? 0), length: Number(length) })
-}
-
-function readAt(path: string, { offset, length }: { offset: number; length: number }): Uint8Array {
+function readAt({ path, offset, length }: Place): Uint8Array {
   const file = openSync(path, 'r')
   try {
     const bytes = new Uint8Array(length)

@@ -1,24 +1,17 @@
 /** One graph of a pipeline in ONNX Runtime: fed with plain float32 data, whatever types and ranks its export has. */
 
 import { env, InferenceSession, type Tensor as OrtTensor } from 'onnxruntime-node'
+import { type Device, providerOptions } from '../devices/device.ts'
+import { openError, runError } from '../devices/session-error.ts'
 import { EngineError } from '../errors.ts'
-import { hasHalfWeights } from '../graph/weight-type.ts'
+import { type GraphSource, REWRITE_ORDER, type Rewrite, type RewriteName } from '../graph/graph-source.ts'
+import { hasHalfWeights } from '../graph/half-weights.ts'
+import { encodeOnnx } from '../graph/onnx-bytes.ts'
 import { allFinite, concatRows, type Tensor } from '../tensor.ts'
-import { type Device, providerOptions } from './device.ts'
 import { type Feed, fromOrt, toOrt } from './ort-tensor.ts'
-import { openError, runError } from './session-error.ts'
 
 // Every failure is thrown and put into words here; ONNX Runtime's own lines on stderr would only repeat it.
 env.logLevel = 'fatal'
-
-/** Where a part's graph lies. */
-export interface GraphFile {
-  /** The part's folder: 'unet', 'text_encoder', … */
-  readonly part: string
-  readonly path: string
-  /** The same part in float32, where this file is half precision and the folder has both: used when it computes NaN. */
-  readonly fp32Path?: string
-}
 
 export interface SessionSettings {
   readonly device: Device
@@ -28,10 +21,8 @@ export interface SessionSettings {
   readonly onNotice?: (message: string) => void
 }
 
-/** Gives the path of the graph that runs in an exported one's place, such as the same with its attention fused. */
-export type Rewrite = (exported: string) => Promise<string>
-
-const asExported: Rewrite = async (exported) => exported
+/** By name; applied in `REWRITE_ORDER`. */
+export type Rewrites = Readonly<Partial<Record<RewriteName, Rewrite>>>
 
 /** By input name; those that a graph does not take are left out. */
 export type Feeds = Readonly<Record<string, Feed | undefined>>
@@ -40,10 +31,8 @@ export type Feeds = Readonly<Record<string, Feed | undefined>>
 export class OnnxRuntimeModel {
   readonly part: string
   /** As it was found: in float32 once half precision has computed NaN. */
-  #exported: string
-  #rewrite: Rewrite
-  #path: string
-  readonly #fp32Path: string | undefined
+  #source: GraphSource
+  #rewrites: Rewrites
   #settings: SessionSettings
   #session: InferenceSession | undefined
   #inputs: ReadonlyMap<string, InferenceSession.TensorValueMetadata>
@@ -53,16 +42,10 @@ export class OnnxRuntimeModel {
   /** What each float32 input was fed last. */
   readonly #fed = new Map<string, OrtTensor>()
 
-  private constructor(
-    { part, path: exported, fp32Path }: GraphFile,
-    settings: SessionSettings,
-    { rewrite, path, session }: { rewrite: Rewrite; path: string; session: InferenceSession },
-  ) {
-    this.part = part
-    this.#exported = exported
-    this.#rewrite = rewrite
-    this.#path = path
-    this.#fp32Path = fp32Path
+  private constructor(source: GraphSource, rewrites: Rewrites, settings: SessionSettings, session: InferenceSession) {
+    this.part = source.part
+    this.#source = source
+    this.#rewrites = rewrites
     this.#settings = settings
     this.#session = session
     this.#inputs = tensors(session.inputMetadata)
@@ -70,25 +53,27 @@ export class OnnxRuntimeModel {
   }
 
   /**
-   * @throws EngineError 'model' for a damaged or missing file, 'device' when this device cannot run it; what `rewrite` throws.
+   * @throws EngineError 'model' for a damaged or missing file, 'device' when this device cannot run it; what a rewrite throws.
    */
-  static async load(file: GraphFile, settings: SessionSettings, rewrite = asExported): Promise<OnnxRuntimeModel> {
-    const path = await rewrite(file.path)
-    return new OnnxRuntimeModel(file, settings, { rewrite, path, session: await open(file.part, path, settings) })
+  static async load(
+    source: GraphSource,
+    settings: SessionSettings,
+    rewrites: Rewrites = {},
+  ): Promise<OnnxRuntimeModel> {
+    return new OnnxRuntimeModel(source, rewrites, settings, await open(source, rewrites, settings))
   }
 
   get device(): Device {
     return this.#settings.device
   }
 
-  /** The graph that runs: the file as it was found, or what was made of it. */
-  get path(): string {
-    return this.#path
+  /** What its graph is made from, before any rewriting. */
+  get source(): GraphSource {
+    return this.#source
   }
 
-  /** Whether what runs was made of the file, and is not the file itself. */
-  get isRewritten(): boolean {
-    return this.#path !== this.#exported
+  hasRewrite(name: RewriteName): boolean {
+    return this.#rewrites[name] !== undefined
   }
 
   /** By name, as the export declares them: type, and a shape of numbers and symbols. */
@@ -103,7 +88,7 @@ export class OnnxRuntimeModel {
   /** Whether it computes in half precision: many such graphs take and give float32, and only their weights tell. */
   get isHalf(): boolean {
     const types = [...this.#inputs.values(), ...this.#outputs.values()].map(({ type }) => type)
-    return types.includes('float16') || hasHalfWeights(this.#path)
+    return types.includes('float16') || hasHalfWeights(this.#source.read())
   }
 
   /**
@@ -117,21 +102,25 @@ export class OnnxRuntimeModel {
   }
 
   /**
-   * Runs what `rewrite` makes of the exported graph from now on, with the same inputs and outputs or more; the old session
-   * is freed. Without one, the graph as it was exported.
+   * Runs what this rewrite, beside the others, makes of the graph from now on, with the same inputs and outputs or more;
+   * nothing takes the rewrite of that name away. The old session is freed.
    */
-  rewrite(rewrite = asExported): Promise<void> {
+  setRewrite(name: RewriteName, rewrite: Rewrite | undefined): Promise<void> {
     return this.#inTurn(async () => {
-      const path = await rewrite(this.#exported)
-      if (path !== this.#path) await this.#reopen(path, this.#settings)
-      this.#rewrite = rewrite
+      const { [name]: before, ...others } = this.#rewrites
+      if (before !== rewrite) await this.#reopen({ rewrites: rewrite ? { ...others, [name]: rewrite } : others })
     })
+  }
+
+  /** Runs another graph in the place of its own, with the same rewrites; the old session is freed. */
+  setSource(source: GraphSource): Promise<void> {
+    return this.#inTurn(() => this.#reopen({ source }))
   }
 
   /** Moves to another device; where that fails, the model stays as it was. */
   to(device: Device): Promise<void> {
     return this.#inTurn(async () => {
-      if (device !== this.device || !this.#session) await this.#reopen(this.#path, { ...this.#settings, device })
+      if (device !== this.device || !this.#session) await this.#reopen({ settings: { ...this.#settings, device } })
     })
   }
 
@@ -150,10 +139,10 @@ export class OnnxRuntimeModel {
   async #runFinite(feeds: Feeds, fetches: readonly string[]): Promise<Tensor[]> {
     const results = await this.#runRows(feeds, fetches)
     if (results.every(({ data }) => allFinite(data))) return results
-    if (this.#fp32Path === undefined || this.#exported === this.#fp32Path) throw this.#notFinite()
+    const { fp32 } = this.#source
+    if (fp32 === undefined) throw this.#notFinite()
     this.#settings.onNotice?.(`The ${this.part} computed NaN in half precision; using its float32 file instead.`)
-    await this.#reopen(await this.#rewrite(this.#fp32Path), this.#settings)
-    this.#exported = this.#fp32Path
+    await this.#reopen({ source: fp32 })
     return this.#runFinite(feeds, fetches)
   }
 
@@ -164,11 +153,21 @@ export class OnnxRuntimeModel {
     await session?.release()
   }
 
-  async #reopen(path: string, settings: SessionSettings): Promise<void> {
-    const session = await open(this.part, path, settings)
+  /** Where that fails, everything stays as it was. */
+  async #reopen({
+    source = this.#source,
+    rewrites = this.#rewrites,
+    settings = this.#settings,
+  }: {
+    source?: GraphSource
+    rewrites?: Rewrites
+    settings?: SessionSettings
+  }): Promise<void> {
+    const session = await open(source, rewrites, settings)
     await this.#free()
     this.#session = session
-    this.#path = path
+    this.#source = source
+    this.#rewrites = rewrites
     this.#settings = settings
     this.#inputs = tensors(session.inputMetadata)
     this.#outputs = tensors(session.outputMetadata)
@@ -197,7 +196,7 @@ export class OnnxRuntimeModel {
   }
 
   async #runOnce(feeds: Feeds, fetches: readonly string[]): Promise<Tensor[]> {
-    this.#session ??= await open(this.part, this.#path, this.#settings)
+    this.#session ??= await open(this.#source, this.#rewrites, this.#settings)
     const session = this.#session
     const inputs: Record<string, OrtTensor> = {}
     for (const input of this.#inputs.values()) {
@@ -262,7 +261,7 @@ export class OnnxRuntimeModel {
  * Threads that spin while they wait for work take the cores that Node and the other threads need: on two cores pictures
  * took up to 1.7 times as long with it, and twice that beside another busy process.
  */
-const QUIET_THREADS = { session: { intra_op: { allow_spinning: '0' } } }
+const QUIET_THREADS = { intra_op: { allow_spinning: '0' } }
 
 /**
  * A sum and the layer norm behind it would be joined in one operator, though not where the sum is given out: a text encoder
@@ -270,16 +269,38 @@ const QUIET_THREADS = { session: { intra_op: { allow_spinning: '0' } } }
  */
 const APART = { optimization: { disable_specified_optimizers: 'SkipLayerNormFusion' } }
 
-async function open(part: string, path: string, settings: SessionSettings): Promise<InferenceSession> {
+async function open(source: GraphSource, rewrites: Rewrites, settings: SessionSettings): Promise<InferenceSession> {
+  const { part, path } = source
+  const { graph, folder } = prepared(source, rewrites)
+  const { session: asked, ...extra } = (settings.sessionOptions?.extra ?? {}) as { session?: object }
+  const options = {
+    ...providerOptions(settings.device),
+    ...settings.sessionOptions,
+    extra: {
+      session: {
+        ...QUIET_THREADS,
+        ...(folder !== undefined && { model_external_initializers_file_folder_path: folder }),
+        ...asked,
+      },
+      ...(part.startsWith('text_encoder') && APART),
+      ...extra,
+    },
+  }
   try {
-    return await InferenceSession.create(path, {
-      ...providerOptions(settings.device),
-      extra: { ...QUIET_THREADS, ...(part.startsWith('text_encoder') && APART) },
-      ...settings.sessionOptions,
-    })
+    // Its two signatures differ in this argument alone.
+    return await InferenceSession.create(graph as string, options)
   } catch (error) {
     throw openError(error, part, path, settings.device)
   }
+}
+
+/** What the session is made from: an export's own file where nothing is made of it, else bytes that point to its weights. */
+function prepared(source: GraphSource, rewrites: Rewrites): { graph: string | Uint8Array; folder?: string } {
+  const wanted = REWRITE_ORDER.flatMap((name) => rewrites[name] ?? [])
+  if (wanted.length === 0 && source.exported !== undefined) return { graph: source.exported }
+  const graph = wanted.reduce((graph, rewrite) => rewrite.apply(graph, source.path), source.read())
+  const { bytes, folder } = encodeOnnx(graph)
+  return { graph: bytes, ...(folder !== undefined && { folder }) }
 }
 
 function tensors(

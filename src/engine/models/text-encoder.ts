@@ -1,9 +1,8 @@
 /** CLIP's text encoder: token ids to the hidden states that condition the UNet. */
 
 import { EngineError } from '../errors.ts'
+import type { GraphSource } from '../graph/graph-source.ts'
 import { EXPOSED, exposeHiddenStates, findHiddenStates } from '../graph/hidden-states.ts'
-import { readOnnx } from '../graph/onnx-file.ts'
-import { canRewriteBeside } from '../graph/rewrite-beside.ts'
 import { Surroundings } from '../graph/surroundings.ts'
 import type { Tensor } from '../tensor.ts'
 import { type LayerNorm, readLayerNorm } from './layer-norm.ts'
@@ -19,7 +18,7 @@ export interface TextEncoding {
 
 /** What a graph's file says of its layers. */
 interface Layers {
-  readonly path: string
+  readonly source: GraphSource
   readonly norm: LayerNorm | undefined
   /** How many hidden states there are that the graph could be made to give out. */
   readonly hiddenStates: number
@@ -47,16 +46,15 @@ export class CLIPTextModel {
    */
   skippableLayers(normalised: boolean): number {
     if (normalised && !this.#layers().norm) return 0
-    const inside = () => (canRewriteBeside(this.model.path) ? this.#layers().hiddenStates : 0)
     // The first is what goes into the first layer.
-    return Math.max(0, (this.#hiddenStates().length || inside()) - 2)
+    return Math.max(0, (this.#hiddenStates().length || this.#layers().hiddenStates) - 2)
   }
 
   /**
    * @param ids One row a text, all of one length.
    * @param fromEnd Which hidden state: 0 = the normalised output of the last layer, 1 = the layer before's, …
    * @param normalised Whether an earlier layer's output goes through the final layer norm too, as SD 1 and 2 want it.
-   * @throws EngineError 'argument' when there is no such hidden state, 'model' when it takes a graph that cannot be written
+   * @throws EngineError 'argument' when there is no such hidden state
    */
   async encode(ids: readonly (readonly number[])[], fromEnd = 0, normalised = false): Promise<TextEncoding> {
     const hidden = fromEnd === 0 ? this.#lastHiddenState() : await this.#hiddenState(fromEnd)
@@ -98,7 +96,7 @@ export class CLIPTextModel {
   /** Exports of SD 1 and 2 keep them inside. */
   async #showHiddenStates(): Promise<void> {
     const lastHiddenState = this.#lastHiddenState()
-    await this.model.rewrite((exported) => exposeHiddenStates(exported, lastHiddenState))
+    await this.model.setRewrite('hidden-states', exposeHiddenStates(lastHiddenState))
   }
 
   #finalNorm(): LayerNorm {
@@ -108,8 +106,8 @@ export class CLIPTextModel {
   }
 
   #layers(): Layers {
-    const { path } = this.model
-    if (this.#read?.path !== path) this.#read = readLayers(path, this.#lastHiddenState(), this.#epsilon)
+    const { source } = this.model
+    if (this.#read?.source !== source) this.#read = readLayers(source, this.#lastHiddenState(), this.#epsilon)
     return this.#read
   }
 
@@ -122,8 +120,8 @@ function layer(name: string): number {
   return Number(/\d+$/.exec(name)![0])
 }
 
-function readLayers(path: string, lastHiddenState: string, epsilon: number): Layers {
-  const surroundings = new Surroundings(readOnnx(path))
-  const norm = readLayerNorm(surroundings, path, lastHiddenState, epsilon)
-  return { path, norm, hiddenStates: findHiddenStates(surroundings, lastHiddenState).length }
+function readLayers(source: GraphSource, lastHiddenState: string, epsilon: number): Layers {
+  const surroundings = new Surroundings(source.read())
+  const norm = readLayerNorm(surroundings, lastHiddenState, epsilon)
+  return { source, norm, hiddenStates: findHiddenStates(surroundings, lastHiddenState).length }
 }

@@ -1,0 +1,159 @@
+/** Opens a pipeline's graphs on the device that was asked for, or on the best that works. */
+
+import type { InferenceSession } from 'onnxruntime-node'
+import { bestDevice, candidates, type Device, lacksHardware, unavailable } from '../devices/device.ts'
+import { EngineError } from '../errors.ts'
+import type { GraphSource } from '../graph/graph-source.ts'
+import { rewriteAttention } from '../graph/rewrite-attention.ts'
+import type { Dtype } from '../models/graph-choice.ts'
+import { OnnxRuntimeModel, type Rewrites } from '../models/onnx-runtime-model.ts'
+import type { GraphPart, PipelineSource } from './pipeline-source.ts'
+
+export interface LoadOptions {
+  /** Which precision to load. Default 'auto'. */
+  readonly dtype?: Dtype | undefined
+  /** Where to run. 'auto' (default) takes the best that works here and tells why it is not a better one. */
+  readonly device?: Device | 'auto' | undefined
+  /** For the pipelines with a ControlNet: its folder in diffusers' layout or its file in either layout, or several. */
+  readonly controlnet?: string | readonly string[] | undefined
+  /** Passed to ONNX Runtime for each part: threads, memory arena … */
+  readonly sessionOptions?: InferenceSession.SessionOptions | undefined
+}
+
+export interface LoadListeners {
+  /** Where 'auto' ended, and why each better device is not used. */
+  readonly onDevice: (device: Device, reasons: readonly string[]) => void
+  /** A part is about to be opened. */
+  readonly onPart: (part: string) => void
+  /** A sentence that the person should read: a device that cannot be used, a change to float32. */
+  readonly onNotice: (message: string) => void
+}
+
+/** Whether 'auto' prefers half precision, as far as that can be known before a session is open. */
+export function prefersHalf({ device = 'auto' }: LoadOptions): boolean {
+  return (device === 'auto' ? bestDevice() : device) !== 'cpu'
+}
+
+export interface UNetForm {
+  /** It begins with its attention fused, where its device has the operator: far less memory, the same output. */
+  readonly fuses: boolean
+  /** It takes what ControlNets add. */
+  readonly takesResiduals: boolean
+}
+
+/** One pipeline being opened: the UNet first, which does nearly all the work and so decides which device 'auto' becomes. */
+export class Opening {
+  readonly #source: PipelineSource
+  readonly #options: LoadOptions
+  readonly #listeners: LoadListeners
+  readonly #opened: OnnxRuntimeModel[] = []
+  #device: Device = 'cpu'
+
+  constructor(source: PipelineSource, options: LoadOptions, listeners: LoadListeners) {
+    this.#source = source
+    this.#options = options
+    this.#listeners = listeners
+  }
+
+  /** @throws EngineError */
+  async unet(form: UNetForm): Promise<OnnxRuntimeModel> {
+    const model = await this.#onDevice((device) => this.#unetOn(device, form))
+    this.#device = model.device
+    return model
+  }
+
+  /** A part of the model, opened as `beside` has it. @throws EngineError */
+  part(part: Exclude<GraphPart, 'unet'>, wanted: Dtype | undefined = this.#options.dtype): Promise<OnnxRuntimeModel> {
+    return this.beside((dtype, device) => this.#source.graph(part, wanted ?? dtype, device))
+  }
+
+  /** Goes where the UNet is; under 'auto', what cannot run there runs on the CPU, aloud. @throws EngineError */
+  async beside(graph: (dtype: Dtype, device: Device) => GraphSource): Promise<OnnxRuntimeModel> {
+    const { dtype = 'auto', device = 'auto' } = this.#options
+    const source = graph(dtype, this.#device)
+    try {
+      return await this.#open(source, this.#device)
+    } catch (error) {
+      if (device !== 'auto' || this.#device === 'cpu' || !isDeviceError(error)) throw error
+      this.#listeners.onNotice(`The ${source.part} runs on the CPU: ${error.message}`)
+      return this.#open(graph(dtype, 'cpu'), 'cpu')
+    }
+  }
+
+  /** Frees whatever was opened. */
+  async undo(): Promise<void> {
+    await Promise.all(this.#opened.map((model) => model.release()))
+  }
+
+  async #onDevice(open: (device: Device) => Promise<OnnxRuntimeModel>): Promise<OnnxRuntimeModel> {
+    const { device = 'auto' } = this.#options
+    if (device !== 'auto') {
+      const why = unavailable(device)
+      if (why) throw new EngineError('device', `The device '${device}' cannot be used: ${why}; or use device 'cpu'.`)
+      return open(device)
+    }
+    const reasons: string[] = []
+    for (const candidate of candidates()) {
+      const absent = lacksHardware(candidate)
+      const why = absent ?? unavailable(candidate)
+      if (why) {
+        reasons.push(`Not using ${candidate}: ${why}.`)
+        if (!absent) this.#listeners.onNotice(reasons.at(-1)!)
+        continue
+      }
+      try {
+        const model = await open(candidate)
+        this.#listeners.onDevice(candidate, reasons)
+        return model
+      } catch (error) {
+        if (candidate === 'cpu' || !isDeviceError(error)) throw error
+        reasons.push(`Not using ${candidate}: ${error.message}`)
+        this.#listeners.onNotice(reasons.at(-1)!)
+      }
+    }
+    throw new EngineError('device', "No device works here; use device 'cpu'.")
+  }
+
+  /** It is opened fused at once, since a large one takes long to open, and twice the memory while another takes its place. */
+  async #unetOn(device: Device, { fuses, takesResiduals }: UNetForm): Promise<OnnxRuntimeModel> {
+    const plain = this.#source.graph('unet', this.#options.dtype ?? 'auto', device)
+    const source = takesResiduals ? (plain.withResiduals ?? plain) : plain
+    if (!fuses || device === 'coreml') return this.#checked(await this.#open(source, device))
+    try {
+      return await this.#checked(await this.#open(source, device, { attention: rewriteAttention('fused') }))
+    } catch (error) {
+      // What is wrong with the export itself is better said by opening that.
+      const model = await this.#checked(await this.#open(source, device))
+      const why = (error as Error).message
+      this.#listeners.onNotice(`Attention is not fused, so large images take more memory: ${why}`)
+      return model
+    }
+  }
+
+  /** An export's file without a mark may be of either precision: only the open graph tells. */
+  async #checked(model: OnnxRuntimeModel): Promise<OnnxRuntimeModel> {
+    const { dtype = 'auto' } = this.#options
+    const { exported } = model.source
+    if (exported === undefined || dtype === 'auto' || model.isHalf === (dtype === 'fp16')) return model
+    await model.release()
+    const is = model.isHalf ? 'fp16' : 'fp32'
+    throw new EngineError(
+      'model',
+      `${exported} is ${is}, not ${dtype}; use dtype 'auto', or a model that has ${dtype} files.`,
+    )
+  }
+
+  async #open(source: GraphSource, device: Device, rewrites?: Rewrites): Promise<OnnxRuntimeModel> {
+    const { onPart, onNotice } = this.#listeners
+    const { sessionOptions } = this.#options
+    onPart(source.part)
+    const settings = { device, onNotice, ...(sessionOptions && { sessionOptions }) }
+    const model = await OnnxRuntimeModel.load(source, settings, rewrites)
+    this.#opened.push(model)
+    return model
+  }
+}
+
+function isDeviceError(error: unknown): error is EngineError {
+  return error instanceof EngineError && error.code === 'device'
+}
