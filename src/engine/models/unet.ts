@@ -5,6 +5,7 @@ import type { GraphSource } from '../graph/graph-source.ts'
 import { rewriteAttention } from '../graph/rewrite-attention.ts'
 import type { AttentionForm } from '../graph/write-attention.ts'
 import type { Tensor } from '../tensor.ts'
+import { LoraBranches } from './lora-branches.ts'
 import type { Feeds, OnnxRuntimeModel } from './onnx-runtime-model.ts'
 import type { Config } from './pipeline-folder.ts'
 
@@ -27,8 +28,16 @@ export interface ControlNetResiduals {
   readonly midBlockResSample: Tensor
 }
 
+/** What works beside the prompt in a run. */
+export interface UNetAdditions {
+  readonly residuals?: ControlNetResiduals | undefined
+  /** What the branches are fed; nothing for the plain model. */
+  readonly lora?: Feeds | undefined
+}
+
 export class UNet2DConditionModel {
   readonly model: OnnxRuntimeModel
+  readonly branches: LoraBranches
   /** 4, or 9 for inpainting. */
   readonly inChannels: number
   /** Width of the guidance embedding where the model takes its guidance as an input (LCM), else nothing. */
@@ -46,6 +55,7 @@ export class UNet2DConditionModel {
   /** @param model As it was exported, or with its attention fused. */
   constructor(model: OnnxRuntimeModel, config: Config, sampleSize: readonly [height: number, width: number]) {
     this.model = model
+    this.branches = new LoraBranches(model)
     this.attention = model.hasRewrite('attention') ? 'fused' : 'original'
     this.#runningAttention = this.attention
     const { inputs } = model
@@ -77,13 +87,14 @@ export class UNet2DConditionModel {
     sample: Tensor,
     timestep: number,
     conditioning: Conditioning,
-    residuals?: ControlNetResiduals,
+    { residuals, lora }: UNetAdditions = {},
   ): Promise<Tensor> {
     const { source, inputs } = this.model
     if (residuals && !inputs.has(MID_RESIDUAL)) await this.model.setSource(withResiduals(source))
     if (!residuals && inputs.has(MID_RESIDUAL)) await this.model.setSource(source.withoutResiduals!)
     if (this.attention !== this.#runningAttention) await this.applyAttention()
     const feeds = {
+      ...(lora ?? this.branches.none),
       sample,
       timestep: this.#timestep(timestep, sample.dims[0]!),
       encoder_hidden_states: conditioning.encoderHiddenStates,
