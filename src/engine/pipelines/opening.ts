@@ -3,8 +3,10 @@
 import type { InferenceSession } from 'onnxruntime-node'
 import { bestDevice, candidates, type Device, lacksHardware, unavailable } from '../devices/device.ts'
 import { EngineError } from '../errors.ts'
+import { findLayers } from '../graph/find-layers.ts'
 import type { GraphSource } from '../graph/graph-source.ts'
 import { rewriteAttention } from '../graph/rewrite-attention.ts'
+import { rewriteLora } from '../graph/rewrite-lora.ts'
 import type { Dtype } from '../models/graph-choice.ts'
 import { OnnxRuntimeModel, type Rewrites } from '../models/onnx-runtime-model.ts'
 import { withResiduals } from '../models/unet.ts'
@@ -17,6 +19,8 @@ export interface LoadOptions {
   readonly device?: Device | 'auto' | undefined
   /** For the pipelines with a ControlNet: its folder in diffusers' layout or its file in either layout, or several. */
   readonly controlnet?: string | readonly string[] | undefined
+  /** Opens the models with room for LoRAs at once, where the first that is loaded would open them anew. */
+  readonly loras?: boolean | undefined
   /** Passed to ONNX Runtime for each part: threads, memory arena … */
   readonly sessionOptions?: InferenceSession.SessionOptions | undefined
 }
@@ -144,7 +148,9 @@ export class Opening {
     )
   }
 
-  async #open(source: GraphSource, device: Device, rewrites?: Rewrites): Promise<OnnxRuntimeModel> {
+  async #open(source: GraphSource, device: Device, wanted: Rewrites = {}): Promise<OnnxRuntimeModel> {
+    const takesLoras = this.#options.loras === true && /^(?:unet|text_encoder)/.test(source.part)
+    const rewrites = takesLoras && findLayers(source.read()).length > 0 ? { lora: rewriteLora, ...wanted } : wanted
     const { onPart, onNotice } = this.#listeners
     const { sessionOptions } = this.#options
     onPart(source.part)
