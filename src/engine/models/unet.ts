@@ -1,9 +1,10 @@
 /** The UNet that predicts a step's noise, whatever its export calls and types its inputs. */
 
+import { EngineError } from '../errors.ts'
 import { rewriteAttention } from '../graph/rewrite-attention.ts'
 import type { AttentionForm } from '../graph/write-attention.ts'
 import type { Tensor } from '../tensor.ts'
-import type { OnnxRuntimeModel } from './onnx-runtime-model.ts'
+import type { Feeds, OnnxRuntimeModel } from './onnx-runtime-model.ts'
 import type { Config } from './pipeline-folder.ts'
 
 /** What a batch's rows are conditioned on beside their timestep; the same in every step. */
@@ -16,6 +17,13 @@ export interface Conditioning {
   readonly textEmbeds?: Tensor
   /** SDXL: `[rows, 6]` (5 with an aesthetic score). */
   readonly timeIds?: Tensor
+}
+
+/** What a ControlNet adds to a UNet's skips and to its middle. */
+export interface ControlNetResiduals {
+  /** `[rows, channels, h, w]` each, in the UNet's order. */
+  readonly downBlockResSamples: readonly Tensor[]
+  readonly midBlockResSample: Tensor
 }
 
 export class UNet2DConditionModel {
@@ -34,7 +42,6 @@ export class UNet2DConditionModel {
   attention: AttentionForm | 'original'
   #runningAttention: AttentionForm | 'original'
   readonly #output: string
-
   /** @param model As it was exported, or with its attention fused. */
   constructor(model: OnnxRuntimeModel, config: Config, sampleSize: readonly [height: number, width: number]) {
     this.model = model
@@ -65,7 +72,14 @@ export class UNet2DConditionModel {
    * @param timestep One for all rows.
    * @throws EngineError
    */
-  async forward(sample: Tensor, timestep: number, conditioning: Conditioning): Promise<Tensor> {
+  async forward(
+    sample: Tensor,
+    timestep: number,
+    conditioning: Conditioning,
+    residuals?: ControlNetResiduals,
+  ): Promise<Tensor> {
+    if (this.model.inputs.has(MID_RESIDUAL) !== (residuals !== undefined))
+      await this.#takeResiduals(residuals !== undefined)
     if (this.attention !== this.#runningAttention) await this.applyAttention()
     const feeds = {
       sample,
@@ -74,9 +88,21 @@ export class UNet2DConditionModel {
       timestep_cond: conditioning.timestepCond,
       text_embeds: conditioning.textEmbeds,
       time_ids: conditioning.timeIds,
+      ...(residuals && residualFeeds(residuals)),
     }
     const [prediction] = await this.model.run(feeds, [this.#output])
     return prediction!
+  }
+
+  async #takeResiduals(takes: boolean): Promise<void> {
+    const { source } = this.model
+    const wanted = takes ? source.withResiduals : source.withoutResiduals
+    if (!wanted)
+      throw new EngineError(
+        'model',
+        `${source.path} takes no ControlNet, being an export to ONNX; open the model from PyTorch's weights.`,
+      )
+    await this.model.setSource(wanted)
   }
 
   /** Scalar in optimum's exports of today; one a row in diffusers' script's; a lone one ("steps") in optimum's of 2023. */
@@ -86,6 +112,13 @@ export class UNet2DConditionModel {
     const count = shape[0] === 1 || shape[0] === 'steps' ? 1 : rows
     return { data: new Float32Array(count).fill(timestep), dims: [count] }
   }
+}
+
+const MID_RESIDUAL = 'mid_block_additional_residual'
+
+function residualFeeds({ downBlockResSamples, midBlockResSample }: ControlNetResiduals): Feeds {
+  const down = downBlockResSamples.map((sample, i) => [`down_block_additional_residuals.${i}`, sample] as const)
+  return { ...Object.fromEntries(down), [MID_RESIDUAL]: midBlockResSample }
 }
 
 /** How many times smaller the last level of a UNet or VAE is, by its config: each but the first halves both sides. */

@@ -40,11 +40,23 @@ export interface GenerateArguments<Output extends OutputType = OutputType> exten
   /** Unit noise to start from, `[images, channels, height / 8, width / 8]`, in place of the generator's. */
   readonly latents?: Tensor | undefined
   /** Image-to-image and inpainting: one image for all, or one a prompt. */
-  readonly image?: ImageInput | readonly ImageInput[] | undefined
+  readonly image?: ImageInput | readonly (ImageInput | readonly ImageInput[])[] | undefined
   /** Inpainting: white is painted anew, black is kept; as large as `image`. */
   readonly maskImage?: ImageInput | readonly ImageInput[] | undefined
   /** How much of `image` may change, 0..1: the share of the steps that run. */
   readonly strength?: number | undefined
+  /**
+   * What ControlNets see, in image-to-image and inpainting; text-to-image with a ControlNet takes it as `image`. One for all,
+   * or one a prompt; with several ControlNets a list of these, one for each.
+   */
+  readonly controlImage?: ImageInput | readonly (ImageInput | readonly ImageInput[])[] | undefined
+  /** How much ControlNets count: a number, or one for each. */
+  readonly controlnetConditioningScale?: number | readonly number[] | undefined
+  /** ControlNets lead without a prompt: the prompt's rows alone are controlled, and early layers less. */
+  readonly guessMode?: boolean | undefined
+  /** The shares of the steps, 0..1, between which ControlNets work: a number, or one for each. */
+  readonly controlGuidanceStart?: number | readonly number[] | undefined
+  readonly controlGuidanceEnd?: number | readonly number[] | undefined
   readonly outputType?: Output | undefined
   /** Told after each model evaluation; what it returns replaces the latents. */
   readonly callbackOnStepEnd?: CallbackOnStepEnd | undefined
@@ -73,6 +85,24 @@ export function checkArguments(args: GenerateArguments): void {
   const generators = args.generator === undefined ? [] : [args.generator].flat()
   if (!generators.every((generator) => generator instanceof Generator))
     throw wrong('generator', 'a Generator or a list of them', args.generator)
+}
+
+const CONTROL_ARGUMENTS = [
+  'controlImage',
+  'controlnetConditioningScale',
+  'guessMode',
+  'controlGuidanceStart',
+  'controlGuidanceEnd',
+] as const
+
+/** @throws EngineError 'argument' for the first argument that is for a ControlNet. */
+export function refuseControlArguments(args: GenerateArguments): void {
+  const name = CONTROL_ARGUMENTS.find((one) => args[one] !== undefined)
+  if (name)
+    throw new EngineError(
+      'argument',
+      `\`${name}\` is for a pipeline with a ControlNet; make one with StableDiffusionControlNetPipeline, or leave it out.`,
+    )
 }
 
 /** @throws EngineError 'argument' unless it is a tensor, and one of these dims where they are given. */

@@ -2,6 +2,8 @@
 
 import { EngineError } from '../errors.ts'
 import { type Family, familyOf } from '../families/family.ts'
+import { writeControlNet } from '../graph/write/controlnet.ts'
+import { ControlNetModel } from '../models/controlnet.ts'
 import type { OnnxRuntimeModel } from '../models/onnx-runtime-model.ts'
 import type { Config } from '../models/pipeline-folder.ts'
 import { StableDiffusionSafetyChecker } from '../models/safety-checker.ts'
@@ -11,6 +13,8 @@ import { AutoencoderKL } from '../models/vae.ts'
 import { schedulerFromConfig } from '../schedulers/index.ts'
 import type { Scheduler } from '../schedulers/scheduler.ts'
 import { PromptEncoder, type TextPart } from '../text/prompt-encoder.ts'
+import { openControlNet } from '../weights/controlnet-weights.ts'
+import { writtenGraph } from './checkpoint-source.ts'
 import { type ModelInfo, modelInfo } from './model-info.ts'
 import { type LoadListeners, type LoadOptions, Opening } from './opening.ts'
 import type { PipelineSource } from './pipeline-source.ts'
@@ -21,6 +25,8 @@ export interface Components {
   /** The tokenizers, the text encoders, and what they encoded last. */
   readonly promptEncoder: PromptEncoder
   readonly safetyChecker?: StableDiffusionSafetyChecker
+  /** For the pipelines with a ControlNet: one, or several that work together. */
+  readonly controlnet?: readonly ControlNetModel[]
   readonly scheduler: Scheduler
   readonly family: Family
   readonly modelInfo: ModelInfo
@@ -46,7 +52,10 @@ export async function loadComponents(
     const unetConfig = (await source.config('unet')) ?? (task === 'inpaint' ? { in_channels: 9 } : {})
     const sampleSize = sampleSizeOf(unetConfig, family.defaultSampleSize)
     const fuses = sampleSize[0] * sampleSize[1] >= FUSED_FROM
-    const unet = new UNet2DConditionModel(await opening.unet(fuses), unetConfig, sampleSize)
+    const paths = options.controlnet === undefined ? [] : [options.controlnet].flat()
+    const unetModel = await opening.unet({ fuses, takesResiduals: paths.length > 0 })
+    const unet = new UNet2DConditionModel(unetModel, unetConfig, sampleSize)
+    const controlnet = await Promise.all(paths.map((path) => loadControlNet(path, opening)))
     const vae = await loadVae(source, opening, family)
     const promptEncoder = await loadTextParts(source, opening, family.layersFromEnd)
     const safetyChecker = await loadSafetyChecker(source, opening)
@@ -56,6 +65,7 @@ export async function loadComponents(
       vae,
       promptEncoder,
       ...(safetyChecker && { safetyChecker }),
+      ...(controlnet.length > 0 && { controlnet }),
       scheduler,
       family,
       modelInfo: modelInfo(family, task, shapesOf(unet, vae), generationConfig),
@@ -75,13 +85,14 @@ function shapesOf({ sampleSize, sizeMultiple, timeCondProjDim }: UNet2DCondition
 }
 
 /** Every graph of the components. */
-export function modelsOf({ unet, vae, promptEncoder, safetyChecker }: Components): OnnxRuntimeModel[] {
+export function modelsOf({ unet, vae, promptEncoder, safetyChecker, controlnet = [] }: Components): OnnxRuntimeModel[] {
   return [
     unet.model,
     vae.decoder,
     ...(vae.encoder ? [vae.encoder] : []),
     ...promptEncoder.parts.map(({ textEncoder }) => textEncoder.model),
     ...(safetyChecker ? [safetyChecker.model] : []),
+    ...controlnet.map(({ model }) => model),
   ]
 }
 
@@ -120,6 +131,15 @@ async function loadTextParts(source: PipelineSource, opening: Opening, layersFro
   // The refiner has only the second; where both are missing, opening the first says so.
   if (parts.length === 0) await opening.part('text_encoder')
   return new PromptEncoder(parts, layersFromEnd)
+}
+
+/** @param path A folder in diffusers' layout, or a file in either. */
+async function loadControlNet(path: string, opening: Opening): Promise<ControlNetModel> {
+  const { config, weights } = await openControlNet(path)
+  const model = await opening.beside((dtype, device) =>
+    writtenGraph('controlnet', path, dtype, device, (options) => writeControlNet(config, weights, options)),
+  )
+  return new ControlNetModel(model, config)
 }
 
 async function loadSafetyChecker(
