@@ -32,7 +32,7 @@ export interface Rewrite {
 }
 
 /** The order in which a model's rewrites are applied: each finds what the ones before it leave. */
-export const REWRITE_ORDER = ['lora', 'precision', 'attention', 'hidden-states'] as const
+export const REWRITE_ORDER = ['textual-inversion', 'lora', 'precision', 'attention', 'hidden-states'] as const
 
 export type RewriteName = (typeof REWRITE_ORDER)[number]
 
