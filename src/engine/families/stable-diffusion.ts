@@ -1,7 +1,7 @@
 /** Stable Diffusion 1 and 2: one text encoder of CLIP, whose last layer is read; the pipelines that diffusers began with. */
 
 import type { Config } from '../models/pipeline-folder.ts'
-import type { Family, PipelineClass, SingleFile, TextEncoderRole } from './family.ts'
+import type { ControlNetPipelineClass, Family, PipelineClass, SingleFile, TextEncoderRole } from './family.ts'
 
 const PIPELINE: PipelineClass = {
   className: 'StableDiffusionPipeline',
@@ -10,6 +10,13 @@ const PIPELINE: PipelineClass = {
   schedulesForStrength: false,
   decodesLastPrediction: false,
   takesBothSides: false,
+}
+
+const CONTROLNET: ControlNetPipelineClass = {
+  ...PIPELINE,
+  className: 'StableDiffusionControlNetPipeline',
+  mendsScheduler: false,
+  controlnetConditioningScale: 1,
 }
 
 /** The noise schedule of all Stable Diffusions. */
@@ -67,6 +74,20 @@ export const stableDiffusion: Family = {
       ...PIPELINE,
       className: 'StableDiffusionInpaintPipeline',
       defaults: { ...PIPELINE.defaults, strength: 1 },
+    },
+  },
+  controlNetPipelines: {
+    'text-to-image': CONTROLNET,
+    'image-to-image': {
+      ...CONTROLNET,
+      className: 'StableDiffusionControlNetImg2ImgPipeline',
+      controlnetConditioningScale: 0.8,
+    },
+    inpaint: {
+      ...CONTROLNET,
+      className: 'StableDiffusionControlNetInpaintPipeline',
+      defaults: { ...PIPELINE.defaults, strength: 1 },
+      controlnetConditioningScale: 0.5,
     },
   },
   defaultSampleSize: 64,
