@@ -1,25 +1,33 @@
-/** Models from the Hugging Face hub, into its own cache and under its own settings; the only file here that reads the environment. */
+/** Models from the Hugging Face hub, into its own cache, as its own programs keep it. */
 
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
-import { homedir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { dirname, join, relative, sep } from 'node:path'
 import { getHFHubCachePath, getRepoFolderName, HubApiError, listFiles, modelInfo } from '@huggingface/hub'
 import { EngineError } from '../errors.ts'
 import type { Dtype } from '../models/graph-choice.ts'
-import { HOW_TO_EXPORT } from '../models/pipeline-folder.ts'
+import { type Access, access, isOffline } from './access.ts'
 import { cacheFile, type RemoteFile, type Repository, snapshotPath } from './cache.ts'
-import { hasGraphs, neededFiles } from './files.ts'
+import { neededFiles, type Wanted } from './files.ts'
+import type { HubId } from './hub-id.ts'
 
 /** Commits and etags become names of files. */
 const SAFE_NAME = /^[\w-]{1,128}$/
 
-/** The library takes no other, and `fetch` would name one with a line break in its error. */
-const TOKEN = /^hf_\w+$/
+/**
+ * Branches that hold a variant under plain names, and the variant that each stands for; diffusers' `DEPRECATED_REVISION_ARGS`.
+ * Files with the variant's mark are taken first where the branch has them, as in its `_get_model_file`.
+ */
+const VARIANT_REVISIONS: ReadonlyMap<string, string> = new Map([
+  ['fp16', 'fp16'],
+  ['non-ema', 'non_ema'],
+])
 
 export interface DownloadOptions {
-  /** Branch, tag or commit. Default 'main'. */
+  /** Branch, tag or commit. Default: what the id says, else 'main'. */
   readonly revision?: string | undefined
+  /** As diffusers' argument: 'fp16', 'bf16', 'non_ema'. */
+  readonly variant?: string | undefined
   readonly dtype: Dtype
   /** Whether 'auto' prefers half precision. */
   readonly onGpu: boolean
@@ -28,50 +36,69 @@ export interface DownloadOptions {
   readonly onNotice: (message: string) => void
 }
 
-/** `org/name`, in the hub's characters; a lone name is more likely a folder that was mistyped. */
-export function isRepositoryName(model: string): boolean {
-  return /^[A-Za-z0-9][\w.-]*\/[A-Za-z0-9][\w.-]*$/.test(model) && !model.includes('..') && !model.includes('--')
+export interface DownloadedModel {
+  /** The snapshot's folder; one file where the id names one, or the repository is one checkpoint. */
+  readonly path: string
+  /** Which of PyTorch's files in the folder are meant: the cache may hold others of that commit. */
+  readonly variant?: string | undefined
 }
 
 /**
- * Brings the files that a pipeline needs onto this machine, those that are not there yet.
+ * Brings the files that a model needs onto this machine, those that are not there yet.
  *
  * Settings are Hugging Face's: `HF_ENDPOINT`, `HF_TOKEN` (or the token that its command line keeps), `HF_HUB_CACHE`, `HF_HOME`,
  * `HF_HUB_OFFLINE`. Without a connection, what the cache holds of that revision is used.
  *
- * @returns The snapshot's folder.
- * @throws EngineError 'model' when there is no such repository, no ONNX in it, or no way to it.
+ * @throws EngineError 'model' when there is no such repository, nothing in it that can be opened, or no way to it.
  */
-export async function downloadPipeline(name: string, options: DownloadOptions): Promise<string> {
-  const { revision = 'main' } = options
-  if (!/^(?!.*\.\.)\w[\w./-]*$/.test(revision))
-    throw new EngineError(
-      'argument',
-      `\`revision\` has to be a branch, a tag or a commit but is ${String(revision).slice(0, 80)}.`,
-    )
+export async function downloadModel(id: HubId, options: DownloadOptions): Promise<DownloadedModel> {
+  const { name } = id
+  const revision = requireRevision(options.revision ?? id.revision ?? 'main')
+  const wanted = { ...options, file: id.file, impliedVariant: VARIANT_REVISIONS.get(revision) }
   const folder = join(getHFHubCachePath(), getRepoFolderName({ type: 'model', name }))
-  if (isOffline()) return cached(folder, name, revision, 'HF_HUB_OFFLINE is set')
-  const { hubUrl, accessToken } = access()
+  if (isOffline()) return cached(folder, name, revision, wanted, 'HF_HUB_OFFLINE is set')
+  const hub = access()
   try {
-    const commit = await commitOf(name, revision, hubUrl, accessToken)
-    const repository = { name, revision: commit, folder, hubUrl, accessToken }
-    await fetchAll(repository, options)
-    await writeRef(folder, revision, commit)
-    return snapshotPath(repository, '')
+    return await fetchModel({ name, folder, ...hub }, revision, wanted, options)
   } catch (error) {
-    if (!isConnectionError(error)) throw hubError(error, name, revision, hubUrl)
-    const path = await cached(folder, name, revision, `${hubUrl} cannot be reached`, error)
-    options.onNotice(`${hubUrl} cannot be reached; using the copy of ${name} in the cache.`)
-    return path
+    if (!isConnectionError(error)) throw hubError(error, name, revision, hub.hubUrl)
+    const model = await cached(folder, name, revision, wanted, `${hub.hubUrl} cannot be reached`, error)
+    options.onNotice(`${hub.hubUrl} cannot be reached; using the copy of ${name} in the cache.`)
+    return model
   }
 }
 
-async function fetchAll(repository: Repository, { dtype, onGpu, onProgress }: DownloadOptions): Promise<void> {
-  const files = await remoteFiles(repository)
-  const isPipeline = files.some(({ path }) => path === 'model_index.json')
-  if (!isPipeline || !hasGraphs(files)) throw notExported(repository.name, isPipeline)
-  for (const file of neededFiles(files, dtype, onGpu))
-    await cacheFile(repository, file, (loaded) => onProgress(file.path, loaded, file.size))
+type RepositoryName = Access & Pick<Repository, 'name' | 'folder'>
+
+async function fetchModel(
+  of: RepositoryName,
+  revision: string,
+  wanted: Wanted,
+  { onProgress, onNotice }: DownloadOptions,
+): Promise<DownloadedModel> {
+  const own = await commitOf(of, revision).catch((error: unknown) => {
+    if (wanted.impliedVariant !== undefined && isMissing(error)) return undefined
+    throw error
+  })
+  if (own === undefined) {
+    // The branch is gone, as newer repositories have the variant's files in their main one.
+    onNotice(`${of.name} has no revision ${revision}; its variant ${wanted.impliedVariant} is used.`)
+    const onMain = { ...wanted, variant: wanted.variant ?? wanted.impliedVariant, impliedVariant: undefined }
+    return fetchCommit({ ...of, revision: await commitOf(of, 'main') }, 'main', onMain, onProgress)
+  }
+  return fetchCommit({ ...of, revision: own }, revision, wanted, onProgress)
+}
+
+async function fetchCommit(
+  repository: Repository,
+  revision: string,
+  wanted: Wanted,
+  onProgress: DownloadOptions['onProgress'],
+): Promise<DownloadedModel> {
+  const { files, entry, variant } = neededFiles(repository.name, await remoteFiles(repository), wanted)
+  for (const file of files) await cacheFile(repository, file, (loaded) => onProgress(file.path, loaded, file.size))
+  await writeRef(repository.folder, revision, repository.revision)
+  return { path: snapshotPath(repository, entry), variant }
 }
 
 async function remoteFiles({ name, revision, hubUrl, accessToken }: Repository): Promise<RemoteFile[]> {
@@ -93,12 +120,7 @@ async function remoteFiles({ name, revision, hubUrl, accessToken }: Repository):
   return files
 }
 
-async function commitOf(
-  name: string,
-  revision: string,
-  hubUrl: string,
-  accessToken: string | undefined,
-): Promise<string> {
+async function commitOf({ name, hubUrl, accessToken }: RepositoryName, revision: string): Promise<string> {
   const { sha } = await modelInfo({
     name,
     revision,
@@ -118,45 +140,53 @@ async function writeRef(folder: string, revision: string, commit: string): Promi
   await writeFile(path, commit)
 }
 
-async function cached(folder: string, name: string, revision: string, why: string, cause?: unknown): Promise<string> {
-  const ref = join(folder, 'refs', revision)
-  const commit = existsSync(ref) ? (await readFile(ref, 'utf8')).trim() : revision
-  const path = snapshotPath({ folder, revision: commit }, '')
-  if (existsSync(join(path, 'model_index.json'))) return path
+/** The same choice among what is in the cache: another precision of a model may be all that is there. */
+async function cached(
+  folder: string,
+  name: string,
+  revision: string,
+  wanted: Wanted,
+  why: string,
+  cause?: unknown,
+): Promise<DownloadedModel> {
+  const commit = (await commitInCache(folder, revision)) ?? revision
+  const snapshot = snapshotPath({ folder, revision: commit }, '')
+  try {
+    const { entry, variant } = neededFiles(name, localFiles(snapshot), wanted)
+    return { path: join(snapshot, entry), variant }
+  } catch (error) {
+    if (!(error instanceof EngineError)) throw error
+    throw new EngineError(
+      'model',
+      `${name} is not in the cache and ${why}; connect once, or give the folder of a model that is on this machine.`,
+      { cause: cause ?? error },
+    )
+  }
+}
+
+async function commitInCache(folder: string, revision: string): Promise<string | undefined> {
+  const revisions = VARIANT_REVISIONS.has(revision) ? [revision, 'main'] : [revision]
+  const ref = revisions.map((one) => join(folder, 'refs', one)).find((path) => existsSync(path))
+  return ref === undefined ? undefined : (await readFile(ref, 'utf8')).trim()
+}
+
+function localFiles(snapshot: string): { path: string }[] {
+  if (!existsSync(snapshot)) return []
+  return readdirSync(snapshot, { recursive: true, withFileTypes: true })
+    .filter((entry) => !entry.isDirectory())
+    .map(({ parentPath, name }) => ({ path: relative(snapshot, join(parentPath, name)).split(sep).join('/') }))
+}
+
+function requireRevision(revision: string): string {
+  if (/^(?!.*\.\.)\w[\w./-]*$/.test(revision)) return revision
   throw new EngineError(
-    'model',
-    `${name} is not in the cache and ${why}; connect once, or give the folder of a model that is on this machine.`,
-    { cause },
+    'argument',
+    `\`revision\` has to be a branch, a tag or a commit but is ${String(revision).slice(0, 80)}.`,
   )
 }
 
-/** @throws EngineError 'argument', which never shows what a secret may stand in. */
-function access(): { hubUrl: string; accessToken: string | undefined } {
-  const hubUrl = (process.env.HF_ENDPOINT || 'https://huggingface.co').replace(/\/+$/, '')
-  if (!/^https?:\/\/[^/@]+(?:\/[^@]*)?$/.test(hubUrl) || !URL.canParse(hubUrl))
-    throw new EngineError(
-      'argument',
-      'HF_ENDPOINT has to be an address like https://huggingface.co, without a name and a password in it; correct it.',
-    )
-  const accessToken = process.env.HF_TOKEN?.trim() || storedToken()
-  if (accessToken !== undefined && !TOKEN.test(accessToken))
-    throw new EngineError(
-      'argument',
-      'HF_TOKEN is no token of Hugging Face: hf_ and then letters and digits alone; copy it again, or unset it.',
-    )
-  return { hubUrl, accessToken }
-}
-
-/** Where Hugging Face's command line keeps a login. */
-function storedToken(): string | undefined {
-  const caches = process.env.XDG_CACHE_HOME || join(homedir(), '.cache')
-  const path = process.env.HF_TOKEN_PATH || join(process.env.HF_HOME || join(caches, 'huggingface'), 'token')
-  const token = existsSync(path) ? readFileSync(path, 'utf8').trim() : ''
-  return TOKEN.test(token) ? token : undefined
-}
-
-function isOffline(): boolean {
-  return /^(?:1|true|yes|on)$/i.test(process.env.HF_HUB_OFFLINE ?? '')
+function isMissing(error: unknown): boolean {
+  return error instanceof HubApiError && error.statusCode === 404
 }
 
 /** `fetch` rejects with a TypeError when there is no connection; a hub in trouble answers with 5xx. */
@@ -174,7 +204,7 @@ function hubError(error: unknown, name: string, revision: string, hubUrl: string
       `${hubUrl} does not give ${name} to us: check the name, accept its licence on its page, and set HF_TOKEN to a token of yours.`,
       options,
     )
-  if (error instanceof HubApiError && error.statusCode === 404)
+  if (isMissing(error))
     return new EngineError(
       'model',
       `There is no folder ${name} here, and no model ${name} with the revision ${revision} on ${hubUrl}; check both.`,
@@ -183,11 +213,4 @@ function hubError(error: unknown, name: string, revision: string, hubUrl: string
   // What the hub's library adds holds the address, and a store's addresses are signed.
   const why = (error instanceof Error ? error.message : String(error)).replace(/\.? URL: .*$/s, '')
   return new EngineError('model', `${name} could not be fetched from ${hubUrl} (${why}); try again.`, options)
-}
-
-function notExported(name: string, isPipeline: boolean): EngineError {
-  const what = isPipeline
-    ? `give a revision that has them (often 'onnx'), or ${HOW_TO_EXPORT.replace('NAME', name)} and give that folder`
-    : 'give the name of a Stable Diffusion pipeline that was exported to ONNX, with its model_index.json'
-  return new EngineError('model', `${name} holds no ONNX files of a pipeline: ${what}.`)
 }

@@ -17,6 +17,11 @@ export function fromFloat16(source: Uint16Array): Float32Array {
   return target
 }
 
+/** Of bfloat16, which is the upper half of a float32. */
+export function fromBfloat16(source: Uint16Array): Float32Array {
+  return new Float32Array(Uint32Array.from(source, (upper) => upper << 16).buffer)
+}
+
 function halfBits(single: number): number {
   const sign = (single >>> 16) & 0x8000
   const magnitude = single & 0x7fffffff

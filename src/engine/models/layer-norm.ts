@@ -6,7 +6,7 @@ import type { Initializer, Place } from '../graph/onnx-file.ts'
 import { DataType } from '../graph/onnx-schema.ts'
 import type { Surroundings } from '../graph/surroundings.ts'
 import type { Tensor } from '../tensor.ts'
-import { fromFloat16 } from './float16.ts'
+import { fromBfloat16, fromFloat16 } from './float16.ts'
 
 export class LayerNorm {
   readonly #weight: Float32Array
@@ -52,9 +52,17 @@ export function readLayerNorm(surroundings: Surroundings, output: string, epsilo
 function read({ tensor, place }: Initializer): Float32Array | undefined {
   const bytes = place ? readAt(place) : tensor.rawData
   if (!bytes?.length) return undefined
-  const copy = Uint8Array.from(bytes)
-  if (tensor.dataType === DataType.FLOAT) return new Float32Array(copy.buffer)
-  return tensor.dataType === DataType.FLOAT16 ? fromFloat16(new Uint16Array(copy.buffer)) : undefined
+  const { buffer } = Uint8Array.from(bytes)
+  switch (tensor.dataType) {
+    case DataType.FLOAT:
+      return new Float32Array(buffer)
+    case DataType.FLOAT16:
+      return fromFloat16(new Uint16Array(buffer))
+    case DataType.BFLOAT16:
+      return fromBfloat16(new Uint16Array(buffer))
+    default:
+      return undefined
+  }
 }
 
 function readAt({ path, offset, length }: Place): Uint8Array {

@@ -1,6 +1,7 @@
 /** The UNet that predicts a step's noise, whatever its export calls and types its inputs. */
 
 import { EngineError } from '../errors.ts'
+import type { GraphSource } from '../graph/graph-source.ts'
 import { rewriteAttention } from '../graph/rewrite-attention.ts'
 import type { AttentionForm } from '../graph/write-attention.ts'
 import type { Tensor } from '../tensor.ts'
@@ -88,8 +89,9 @@ export class UNet2DConditionModel {
     conditioning: Conditioning,
     { residuals, lora }: UNetAdditions = {},
   ): Promise<Tensor> {
-    if (this.model.inputs.has(MID_RESIDUAL) !== (residuals !== undefined))
-      await this.#takeResiduals(residuals !== undefined)
+    const { source, inputs } = this.model
+    if (residuals && !inputs.has(MID_RESIDUAL)) await this.model.setSource(withResiduals(source))
+    if (!residuals && inputs.has(MID_RESIDUAL)) await this.model.setSource(source.withoutResiduals!)
     if (this.attention !== this.#runningAttention) await this.applyAttention()
     const feeds = {
       ...(lora ?? this.branches.none),
@@ -105,17 +107,6 @@ export class UNet2DConditionModel {
     return prediction!
   }
 
-  async #takeResiduals(takes: boolean): Promise<void> {
-    const { source } = this.model
-    const wanted = takes ? source.withResiduals : source.withoutResiduals
-    if (!wanted)
-      throw new EngineError(
-        'model',
-        `${source.path} takes no ControlNet, being an export to ONNX; open the model from PyTorch's weights.`,
-      )
-    await this.model.setSource(wanted)
-  }
-
   /** Scalar in optimum's exports of today; one a row in diffusers' script's; a lone one ("steps") in optimum's of 2023. */
   #timestep(timestep: number, rows: number): Tensor {
     const shape = this.model.inputs.get('timestep')?.shape ?? []
@@ -126,6 +117,15 @@ export class UNet2DConditionModel {
 }
 
 const MID_RESIDUAL = 'mid_block_additional_residual'
+
+/** @throws EngineError 'model' for a graph that was not written by us. */
+export function withResiduals(source: GraphSource): GraphSource {
+  if (source.withResiduals) return source.withResiduals
+  throw new EngineError(
+    'model',
+    `${source.path} takes no ControlNet, being an export to ONNX; open the model from PyTorch's weights.`,
+  )
+}
 
 function residualFeeds({ downBlockResSamples, midBlockResSample }: ControlNetResiduals): Feeds {
   const down = downBlockResSamples.map((sample, i) => [`down_block_additional_residuals.${i}`, sample] as const)

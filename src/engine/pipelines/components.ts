@@ -63,7 +63,7 @@ export async function loadComponents(
     const paths = options.controlnet === undefined ? [] : [options.controlnet].flat()
     const unetModel = await opening.unet({ fuses, takesResiduals: paths.length > 0 })
     const unet = new UNet2DConditionModel(unetModel, unetConfig, sampleSize)
-    const controlnet = await Promise.all(paths.map((path) => loadControlNet(path, opening)))
+    const controlnet = await Promise.all(paths.map((path) => loadControlNet(path, opening, unet)))
     const vae = await loadVae(source, opening, family)
     const promptEncoder = await loadTextParts(source, opening, family.layersFromEnd)
     const safetyChecker = await loadSafetyChecker(source, opening)
@@ -150,11 +150,18 @@ async function loadTextParts(source: PipelineSource, opening: Opening, layersFro
 }
 
 /** @param path A folder in diffusers' layout, or a file in either. */
-async function loadControlNet(path: string, opening: Opening): Promise<ControlNetModel> {
+async function loadControlNet(path: string, opening: Opening, unet: UNet2DConditionModel): Promise<ControlNetModel> {
   const { config, weights } = await openControlNet(path)
   const model = await opening.beside((dtype, device) =>
     writtenGraph('controlnet', path, dtype, device, (options) => writeControlNet(config, weights, options)),
   )
+  const contextWidth = ({ inputs }: OnnxRuntimeModel) => inputs.get('encoder_hidden_states')?.shape[2]
+  if (contextWidth(model) !== contextWidth(unet.model))
+    throw new EngineError(
+      'model',
+      `The ControlNet in ${path} was made for another kind of model (its text is ${contextWidth(model)} wide, not` +
+        ` ${contextWidth(unet.model)}); take one for this model's family.`,
+    )
   return new ControlNetModel(model, config)
 }
 

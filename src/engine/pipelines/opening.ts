@@ -7,6 +7,7 @@ import type { GraphSource } from '../graph/graph-source.ts'
 import { rewriteAttention } from '../graph/rewrite-attention.ts'
 import type { Dtype } from '../models/graph-choice.ts'
 import { OnnxRuntimeModel, type Rewrites } from '../models/onnx-runtime-model.ts'
+import { withResiduals } from '../models/unet.ts'
 import type { GraphPart, PipelineSource } from './pipeline-source.ts'
 
 export interface LoadOptions {
@@ -117,7 +118,7 @@ export class Opening {
   /** It is opened fused at once, since a large one takes long to open, and twice the memory while another takes its place. */
   async #unetOn(device: Device, { fuses, takesResiduals }: UNetForm): Promise<OnnxRuntimeModel> {
     const plain = this.#source.graph('unet', this.#options.dtype ?? 'auto', device)
-    const source = takesResiduals ? (plain.withResiduals ?? plain) : plain
+    const source = takesResiduals ? withResiduals(plain) : plain
     if (!fuses || device === 'coreml') return this.#checked(await this.#open(source, device))
     try {
       return await this.#checked(await this.#open(source, device, { attention: rewriteAttention('fused') }))

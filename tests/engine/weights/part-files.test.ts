@@ -1,7 +1,7 @@
 import { copyFileSync, mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { choosePartFiles, partVariants } from '../../../src/engine/weights/part-files.ts'
+import { choosePartFiles, requireVariant } from '../../../src/engine/weights/part-files.ts'
 import { openPartWeights } from '../../../src/engine/weights/part-weights.ts'
 import { openShards } from '../../../src/engine/weights/shards.ts'
 import { temporaryFolder } from '../tiny-pipeline.ts'
@@ -84,8 +84,14 @@ describe('choosePartFiles', () => {
     expect([...found!.files].sort()).toEqual(names.sort())
   })
 
-  it('tells which variants there are', () => {
-    expect(partVariants([...FULL, 'model.fp8-00001-of-00002.safetensors'])).toEqual(['bf16', 'fp16', 'fp8', 'non_ema'])
+  it('a variant that no part has is named with those that there are', () => {
+    const names = [...FULL, 'model.fp8-00001-of-00002.safetensors']
+    expect(() => requireVariant('x', names, 'fp8')).not.toThrow()
+    expect(() => requireVariant('x', names, undefined)).not.toThrow()
+    expect(() => requireVariant('x', names, 'fp61')).toThrow('x has no variant fp61: it has bf16, fp16, fp8, non_ema;')
+    expect(() => requireVariant('x', [file('', 'bin')], 'fp16')).toThrow(
+      'x has no variant fp16: its files have no variants;',
+    )
   })
 })
 
