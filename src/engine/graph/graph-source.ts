@@ -26,6 +26,8 @@ export interface Rewrite {
    * @throws EngineError
    */
   apply(graph: OnnxGraph, path: string): OnnxGraph
+  /** Where rows of a batch would depend on each other in what it makes: the model then runs them one at a time. */
+  readonly oneRow?: boolean
 }
 
 /** The order in which a model's rewrites are applied: each finds what the ones before it leave. */

@@ -30,6 +30,7 @@ const root = protobuf.Root.fromJSON({
         name: field(1, 'string'),
         f: field(2, 'float'),
         i: field(3, 'int64'),
+        s: field(4, 'bytes'),
         t: field(5, 'TensorProto'),
         g: field(6, 'GraphProto'),
         ints: repeated(8, 'int64'),
@@ -46,7 +47,8 @@ const root = protobuf.Root.fromJSON({
         domain: field(7, 'string'),
       },
     },
-    TensorShapeProto: { fields: {} },
+    Dimension: { fields: { dimValue: field(1, 'int64'), dimParam: field(2, 'string') } },
+    TensorShapeProto: { fields: { dim: repeated(1, 'Dimension') } },
     TensorTypeProto: { fields: { elemType: field(1, 'int32'), shape: field(2, 'TensorShapeProto') } },
     TypeProto: { fields: { tensorType: field(1, 'TensorTypeProto') } },
     ValueInfoProto: { fields: { name: field(1, 'string'), type: field(2, 'TypeProto') } },
@@ -63,10 +65,22 @@ const root = protobuf.Root.fromJSON({
 })
 
 /** `TensorProto.DataType`. */
-export const DataType = { FLOAT: 1, INT64: 7, BOOL: 9, FLOAT16: 10 } as const
+export const DataType = {
+  FLOAT: 1,
+  UINT8: 2,
+  INT8: 3,
+  INT32: 6,
+  INT64: 7,
+  BOOL: 9,
+  FLOAT16: 10,
+  DOUBLE: 11,
+  BFLOAT16: 16,
+  FLOAT8E4M3FN: 17,
+  FLOAT8E5M2: 19,
+} as const
 
 /** `AttributeProto.AttributeType`. */
-export const AttributeType = { FLOAT: 1, INT: 2, GRAPH: 5, INTS: 7 } as const
+export const AttributeType = { FLOAT: 1, INT: 2, STRING: 3, GRAPH: 5, INTS: 7 } as const
 
 export interface TensorProto {
   dims: number[]
@@ -86,6 +100,7 @@ export interface AttributeProto {
   type: number
   f?: number
   i?: number
+  s?: Uint8Array
   ints?: number[]
   t?: TensorProto
   g?: GraphProto
@@ -102,9 +117,12 @@ export interface NodeProto {
 
 export interface ValueInfoProto {
   name: string
-  /** An empty `shape` is a scalar's. */
-  type?: { tensorType: { elemType: number; shape: object } }
+  /** A `shape` without `dim` is a scalar's. */
+  type?: { tensorType: { elemType: number; shape: { dim?: Dimension[] } } }
 }
+
+/** A number, or the name of one that is known when the graph runs. */
+export type Dimension = { dimValue: number } | { dimParam: string }
 
 export interface GraphProto {
   node: NodeProto[]

@@ -1,5 +1,6 @@
 /** Writes attention in a cheaper form into a UNet's graph: fused into one operator, or a few heads at a time. */
 
+import { float, int, ints } from './attributes.ts'
 import { type Attention, findAttention } from './find-attention.ts'
 import type { Initializer, OnnxGraph } from './onnx-file.ts'
 import { type AttributeProto, AttributeType, DataType, type GraphProto, type NodeProto } from './onnx-schema.ts'
@@ -43,7 +44,7 @@ function fused(attention: Attention, index: number): NodeProto[] {
   const attended = nodes.add(
     'MultiHeadAttention',
     [nodes.flat(query), key, narrowing ? nodes.add('Cast', [value], [int('to', DataType.FLOAT)]) : value],
-    [int('num_heads', 1), { name: 'scale', type: AttributeType.FLOAT, f: 1 }],
+    [int('num_heads', 1), float('scale', 1)],
     MICROSOFT,
   )
   return nodes.finish(narrowing ? nodes.add('Cast', [attended], narrowing.attribute) : attended, attention)
@@ -146,14 +147,6 @@ class Nodes {
     const shape = this.concat([this.sizes(query, ZERO, MINUS_ONE), this.sizes(value, MINUS_ONE, END)])
     return [...this.list, { opType: 'Reshape', input: [result, shape], output: [output], attribute: [] }]
   }
-}
-
-function int(name: string, i: number): AttributeProto {
-  return { name, type: AttributeType.INT, i }
-}
-
-function ints(name: string, values: number[]): AttributeProto {
-  return { name, type: AttributeType.INTS, ints: values }
 }
 
 function scalar(name: string, elemType: number) {
