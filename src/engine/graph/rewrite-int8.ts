@@ -23,6 +23,7 @@ const ALIGNMENT = 64
 export function rewriteInt8(cacheDir: string | undefined, sign: WeightSign = weightSign()): Rewrite {
   return {
     oneRow: true,
+    device: 'cpu',
     apply(graph, path) {
       const found = findQuantizable(graph, path)
       if (found.weighted.length === 0) return graph
