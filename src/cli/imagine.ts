@@ -61,6 +61,7 @@ async function withSignals(work: (signal: AbortSignal) => Promise<void>): Promis
 const ANY_MODEL: Model = {
   name: '',
   hash: '',
+  family: 'stable-diffusion',
   scheduler: '',
   numInferenceSteps: 1,
   guidanceScale: 1,

@@ -34,7 +34,7 @@ describe('a model that cannot be opened', () => {
   const cases: Record<string, [folder: () => string, code: string, words: RegExp]> = {
     'a path that is not there': [() => '/no/such/folder', 'model', /There is no folder \/no\/such\/folder/],
     'a folder that is no pipeline': [temporaryFolder, 'model', /it has no model_index\.json/],
-    'a file': [() => join(FIXTURES, 'cases.json'), 'model', /is a file; give the folder/],
+    'a file that is no model': [() => join(FIXTURES, 'cases.json'), 'model', /cases.json is /],
     'half a model_index.json': [
       () => edited('model_index.json', (path) => writeFileSync(path, '{"_class_name": "Stable')),
       'model',

@@ -5,6 +5,7 @@ import fc from 'fast-check'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { CLIPTokenizer, vocabularyOf } from '../../src/engine/text/clip-tokenizer.ts'
 import { clipTokenizerJson } from '../../src/engine/text/clip-tokenizer-json.ts'
+import { clipVocabulary } from '../../src/engine/text/clip-vocabulary.ts'
 import { FIXTURES, temporaryFolder } from './tiny-pipeline.ts'
 
 interface Golden {
@@ -19,6 +20,24 @@ const goldens = readGoldens('golden_clip_tokens.json') as (Golden & { n_untrunca
 
 /** What transformers 5 makes of letters that JavaScript's regular expressions and lowercasing see in their own way. */
 const unicode = readGoldens('golden_clip_tokens_unicode.json') as Golden[]
+
+describe('the vocabulary that comes with the program', () => {
+  it('tokenizes as the reference does, for each encoder with its own padding', async () => {
+    const vocabulary = await clipVocabulary()
+    const sd1 = new CLIPTokenizer(vocabulary, { pad_token: '<|endoftext|>' })
+    for (const { prompt, ids } of goldens) expect(sd1.encode(prompt)).toEqual(ids)
+    for (const { prompt, ids } of unicode) expect(sd1.encode(prompt, ids.length)).toEqual(ids)
+    const sd2 = new CLIPTokenizer(vocabulary, { pad_token: '!' })
+    expect(sd2.encode('a cat', 6)).toEqual([49406, 320, 2368, 49407, 0, 0])
+  })
+
+  it('has the words of the published one, each with its id', async () => {
+    const published = JSON.parse(readFileSync(join(FIXTURES, 'clip-tokenizer', 'vocab.json'), 'utf8'))
+    const vocabulary = await clipVocabulary()
+    const differing = Object.keys(published).filter((word) => vocabulary.idOf(word) !== published[word])
+    expect(differing).toEqual([])
+  })
+})
 
 describe('CLIPTokenizer', () => {
   const folder = join(FIXTURES, 'clip-tokenizer')

@@ -1,10 +1,11 @@
 /** An engine that draws nothing: it answers at once, or step by step when a test says so. */
 
-import type { Model } from '../../src/engine/process/engine.ts'
+import type { Catalog, Model } from '../../src/engine/process/engine.ts'
 
 export const model: Model = {
   name: 'tiny',
   hash: '0123456789',
+  family: 'stable-diffusion',
   scheduler: 'DDIMScheduler',
   numInferenceSteps: 20,
   guidanceScale: 4,
@@ -15,3 +16,5 @@ export const model: Model = {
   maxClipSkip: 12,
   usesGuidance: true,
 }
+
+export const catalog: Catalog = { models: [model], loras: [], embeddings: [] }

@@ -3,7 +3,7 @@
 import { EventEmitter, once } from 'node:events'
 import sharp from 'sharp'
 import type { Engine, EngineImage, GenerateOptions, ImagesRequest } from '../../src/engine/process/engine.ts'
-import { model } from '../fakes/engine.ts'
+import { catalog, model } from '../fakes/engine.ts'
 
 /** A request that waits for the test. */
 export interface Call {
@@ -15,7 +15,16 @@ export interface Call {
 
 export class SquareEngine extends EventEmitter<{ call: [] }> implements Engine {
   readonly model = model
+  readonly catalog = catalog
   readonly #calls: Call[] = []
+
+  isOpen(): boolean {
+    return true
+  }
+
+  secondsToOpen(): number | undefined {
+    return undefined
+  }
 
   async generateImages(request: ImagesRequest, { signal, onProgress }: GenerateOptions = {}): Promise<EngineImage[]> {
     const { prompt } = request

@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto'
 import { EventEmitter, once } from 'node:events'
 import type { Engine, EngineImage, GenerateOptions, ImagesRequest } from '../../src/engine/process/engine.ts'
-import { model } from '../fakes/engine.ts'
+import { catalog, model } from '../fakes/engine.ts'
 
 /** One request at the engine. */
 export interface Call {
@@ -16,6 +16,7 @@ export interface Call {
 
 export class LedEngine extends EventEmitter implements Engine {
   readonly model = model
+  readonly catalog = catalog
   /** All requests so far, the finished ones too. */
   readonly calls: Call[] = []
   /** How many requests were here at once, at most. */
@@ -23,6 +24,14 @@ export class LedEngine extends EventEmitter implements Engine {
   #now = 0
   /** Answers every request at once. */
   free = false
+
+  isOpen(): boolean {
+    return true
+  }
+
+  secondsToOpen(): number | undefined {
+    return undefined
+  }
 
   async generateImages(request: ImagesRequest, options: GenerateOptions = {}): Promise<EngineImage[]> {
     this.most = Math.max(this.most, ++this.#now)

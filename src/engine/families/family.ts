@@ -38,13 +38,52 @@ export interface TimeIds {
   readonly negative: readonly number[]
 }
 
+/** What the file of a model in the original layout says of how it predicts. */
+export interface Prediction {
+  readonly type: 'epsilon' | 'v_prediction'
+  /** Trained with a last timestep of noise alone (`ztsnr`). */
+  readonly zeroSnr: boolean
+}
+
+/** A text encoder that a model of the family has. */
+export interface TextEncoderRole {
+  readonly part: 'text_encoder' | 'text_encoder_2'
+  readonly tokenizer: 'tokenizer' | 'tokenizer_2'
+  /** Whose tower it is: OpenAI's, with quick_gelu, or open_clip's, with gelu. */
+  readonly origin: 'openai' | 'open_clip'
+  /** Of its hidden states, so that one without origin is known. */
+  readonly width: number
+  /** Its pooled state goes through a projection to the UNet. */
+  readonly projects: boolean
+  /** The tower's last layer is not used. */
+  readonly cutsLastLayer: boolean
+  /** What a prompt is filled up with. */
+  readonly padToken: string
+}
+
+/**
+ * What a file in the original layout leaves unsaid, as diffusers' published repositories have it.
+ * `unet` is a UNet's config as its shapes have it.
+ */
+export interface SingleFile {
+  readonly recognises: (unet: Config) => boolean
+  /** For people: 'Stable Diffusion 2'. */
+  readonly title: (unet: Config) => string
+  /** What the UNet is for, where its channels do not say so. */
+  readonly task?: (unet: Config) => Task | undefined
+  /** `model_index.json` beside the class. */
+  readonly index: (unet: Config) => Config
+  readonly scheduler: (unet: Config, prediction: Prediction) => Config
+  readonly sampleSize: (unet: Config, prediction: Prediction) => number
+  readonly vae: Config
+  readonly textEncoders: (unet: Config) => readonly TextEncoderRole[]
+}
+
 export interface Family {
   readonly name: FamilyName
   readonly pipelines: Readonly<Record<Task, PipelineClass>>
   /** Latents' side where `unet/config.json` names none. */
   readonly defaultSampleSize: number
-  /** In the order in which what they give is joined. */
-  readonly textEncoders: readonly ('text_encoder' | 'text_encoder_2')[]
   /** Layers of the text encoders that the model itself leaves out; 0 reads the last one's output, normalised. */
   readonly layersFromEnd: number
   /** The guidance scale is an input of the model, so there is no negative prompt. */
@@ -59,19 +98,23 @@ export interface Family {
   zerosForNoPrompt(index: Config): boolean
   /** Nothing where the UNet takes none. @param index `model_index.json` */
   timeIds?(index: Config, task: Task, height: number, width: number): TimeIds
+  readonly singleFile: SingleFile
 }
 
 /** The first whose class is named counts: a family may borrow another's class for a task that it has none for. */
 const FAMILIES: readonly Family[] = [stableDiffusion, stableDiffusionXL, latentConsistency]
 
+/** The plainest comes last: a file shows only what it has more than that. */
+const BY_FILE: readonly Family[] = [stableDiffusionXL, latentConsistency, stableDiffusion]
+
 const TASKS: readonly Task[] = ['text-to-image', 'image-to-image', 'inpaint']
 
-/** As `_class_name` in `model_index.json` says; optimum writes ORT…, diffusers' script Onnx… in front of diffusers' names. */
+/** As `_class_name` in `model_index.json` says; optimum writes ORT…, diffusers' script Onnx…, Flax Flax… before the name. */
 export function familyOf(index: Config): { family: Family; task: Task } {
   const given = index._class_name
   // StableDiffusionPipelineSafe is StableDiffusionPipeline with another checker of its pictures.
   const className =
-    typeof given === 'string' ? given.replace(/^(?:ORT|Onnx)/, '').replace(/PipelineSafe$/, 'Pipeline') : ''
+    typeof given === 'string' ? given.replace(/^(?:ORT|Onnx|Flax)/, '').replace(/PipelineSafe$/, 'Pipeline') : ''
   for (const family of FAMILIES)
     for (const task of TASKS) if (family.pipelines[task].className === className) return { family, task }
   throw new EngineError(
@@ -79,4 +122,9 @@ export function familyOf(index: Config): { family: Family; task: Task } {
     `The model's class ${JSON.stringify(given ?? null)} is not supported; use a model whose model_index.json says` +
       ' StableDiffusionPipeline, StableDiffusionXLPipeline, LatentConsistencyModelPipeline, or their Img2Img or Inpaint.',
   )
+}
+
+/** The family of a UNet, of which only the shapes are known. */
+export function familyOfUNet(unet: Config): Family {
+  return BY_FILE.find(({ singleFile }) => singleFile.recognises(unet)) ?? stableDiffusion
 }

@@ -1,7 +1,8 @@
 /** Latent consistency models: Stable Diffusion 1 distilled to a few steps, with the guidance scale as an input. */
 
+import type { Config } from '../models/pipeline-folder.ts'
 import type { Family, PipelineClass } from './family.ts'
-import { stableDiffusion } from './stable-diffusion.ts'
+import { BETAS, stableDiffusion } from './stable-diffusion.ts'
 
 const PIPELINE: PipelineClass = {
   className: 'LatentConsistencyModelPipeline',
@@ -10,6 +11,24 @@ const PIPELINE: PipelineClass = {
   schedulesForStrength: false,
   decodesLastPrediction: true,
   takesBothSides: false,
+}
+
+/** What `LCMScheduler` is published with; SDXL's that were distilled so have it too. */
+export const LCM_SCHEDULER: Config = {
+  _class_name: 'LCMScheduler',
+  ...BETAS,
+  clip_sample: false,
+  clip_sample_range: 1,
+  dynamic_thresholding_ratio: 0.995,
+  original_inference_steps: 50,
+  prediction_type: 'epsilon',
+  rescale_betas_zero_snr: false,
+  sample_max_value: 1,
+  set_alpha_to_one: true,
+  steps_offset: 1,
+  thresholding: false,
+  timestep_scaling: 10,
+  timestep_spacing: 'leading',
 }
 
 export const latentConsistency: Family = {
@@ -26,4 +45,11 @@ export const latentConsistency: Family = {
     inpaint: stableDiffusion.pipelines.inpaint,
   },
   guidanceIsDistilled: true,
+  singleFile: {
+    ...stableDiffusion.singleFile,
+    recognises: (unet) => typeof unet.time_cond_proj_dim === 'number' && unet.addition_embed_type === null,
+    title: () => 'Latent Consistency Model',
+    scheduler: () => LCM_SCHEDULER,
+    sampleSize: () => 96,
+  },
 }

@@ -1,6 +1,9 @@
 /** Stable Diffusion XL and what was distilled from it: two text encoders, whose last layer but one is read, and sizes. */
 
-import type { Family, PipelineClass } from './family.ts'
+import type { Config } from '../models/pipeline-folder.ts'
+import type { Family, PipelineClass, SingleFile, TextEncoderRole } from './family.ts'
+import { LCM_SCHEDULER } from './latent-consistency.ts'
+import { BETAS, openaiClip } from './stable-diffusion.ts'
 
 /** diffusers' defaults for models that were trained on scored pictures. */
 const AESTHETIC_SCORE = 6
@@ -15,6 +18,55 @@ const PIPELINE: PipelineClass = {
   takesBothSides: false,
 }
 
+/** Sinusoids of each time id. */
+const TIME_ID_WIDTH = 256
+
+/** The refiner reads the second text encoder alone, and takes five time ids beside its pooled state. */
+function isRefiner(unet: Config): boolean {
+  return Number(unet.projection_class_embeddings_input_dim) - Number(unet.cross_attention_dim) === 5 * TIME_ID_WIDTH
+}
+
+const singleFile: SingleFile = {
+  recognises: (unet) => unet.addition_embed_type === 'text_time',
+  title: (unet) => `Stable Diffusion XL${isRefiner(unet) ? ' Refiner' : ''}`,
+  task: (unet) => (isRefiner(unet) ? 'image-to-image' : undefined),
+  index: (unet) => ({
+    force_zeros_for_empty_prompt: !isRefiner(unet),
+    ...(isRefiner(unet) && { requires_aesthetics_score: true }),
+  }),
+  scheduler: (unet, { type, zeroSnr }) =>
+    typeof unet.time_cond_proj_dim === 'number'
+      ? LCM_SCHEDULER
+      : {
+          _class_name: 'EulerDiscreteScheduler',
+          ...BETAS,
+          interpolation_type: 'linear',
+          prediction_type: type,
+          ...(zeroSnr && { rescale_betas_zero_snr: true }),
+          steps_offset: 1,
+          timestep_spacing: 'leading',
+          use_karras_sigmas: false,
+        },
+  sampleSize: () => 128,
+  vae: { scaling_factor: 0.13025, force_upcast: true, sample_size: 1024 },
+  textEncoders(unet) {
+    const contextWidth = Number(unet.cross_attention_dim)
+    const pooledWidth = Number(unet.projection_class_embeddings_input_dim) - 6 * TIME_ID_WIDTH
+    const width = isRefiner(unet) ? contextWidth : pooledWidth
+    const first = openaiClip(contextWidth - width)
+    const second: TextEncoderRole = {
+      part: 'text_encoder_2',
+      tokenizer: 'tokenizer_2',
+      origin: 'open_clip',
+      width,
+      projects: true,
+      cutsLastLayer: false,
+      padToken: '!',
+    }
+    return isRefiner(unet) ? [second] : [first, second]
+  },
+}
+
 export const stableDiffusionXL: Family = {
   name: 'stable-diffusion-xl',
   pipelines: {
@@ -27,7 +79,6 @@ export const stableDiffusionXL: Family = {
     },
   },
   defaultSampleSize: 128,
-  textEncoders: ['text_encoder', 'text_encoder_2'],
   layersFromEnd: 1,
   guidanceIsDistilled: false,
   spreadsNegativePrompt: true,
@@ -41,4 +92,5 @@ export const stableDiffusionXL: Family = {
     const ids = (score: number) => [height, width, 0, 0, ...(aesthetic ? [score] : [height, width])]
     return { positive: ids(AESTHETIC_SCORE), negative: ids(NEGATIVE_AESTHETIC_SCORE) }
   },
+  singleFile,
 }

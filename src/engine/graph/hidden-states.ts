@@ -43,7 +43,7 @@ export function exposeHiddenStates(lastHiddenState: string): Rewrite {
       return {
         ...graph,
         nodes: [...graph.nodes, ...nodes],
-        graphRest: [...graph.graphRest, ...names.map(outputField)],
+        graphRest: [...graph.graphRest, ...names.map((name) => outputField(name))],
       }
     },
   }

@@ -3,17 +3,34 @@
 import { existsSync, readdirSync, statSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Device } from '../devices/device.ts'
 import { EngineError } from '../errors.ts'
 import { exportedGraph, type GraphSource } from '../graph/graph-source.ts'
+import type { ConfigOwner, GraphPart, PipelineSource } from '../pipelines/pipeline-source.ts'
+import { CLIPTokenizer } from '../text/clip-tokenizer.ts'
 import { chooseGraph, type Dtype } from './graph-choice.ts'
 
 /** A JSON object whose keys are looked up and checked where they are used. */
 export type Config = Readonly<Record<string, unknown>>
 
+/** What lies in a part's folder beside its graph and weights, or belongs to other programs. */
+const NOT_WEIGHTS = /^\.|\.(json|txt|md|py|safetensors|bin|msgpack|h5|ckpt|pt)$/i
+
 export const HOW_TO_EXPORT =
   "export it with `pip install 'optimum-onnx[onnxruntime]' && optimum-cli export onnx --model NAME FOLDER`"
 
-export class PipelineFolder {
+/** In order of preference: the decoder's config stands for the VAE's where an export split it. */
+const CONFIGS: Readonly<Record<ConfigOwner, readonly string[]>> = {
+  unet: ['unet/config.json'],
+  vae: ['vae_decoder/config.json', 'vae/config.json'],
+  text_encoder: ['text_encoder/config.json'],
+  text_encoder_2: ['text_encoder_2/config.json'],
+  scheduler: ['scheduler/scheduler_config.json'],
+  feature_extractor: ['feature_extractor/preprocessor_config.json'],
+  generation: ['generation_config.json'],
+}
+
+export class PipelineFolder implements PipelineSource {
   readonly path: string
   /** `model_index.json`. */
   readonly index: Config
@@ -21,6 +38,11 @@ export class PipelineFolder {
   private constructor(path: string, index: Config) {
     this.path = path
     this.index = index
+  }
+
+  /** Whether the folder is an export, and not PyTorch's. */
+  static holdsGraphs(path: string): boolean {
+    return new PipelineFolder(path, {}).has('unet')
   }
 
   /** @throws EngineError 'model' when `path` is no pipeline, or one without ONNX graphs. */
@@ -39,41 +61,51 @@ export class PipelineFolder {
     return folder
   }
 
-  /** A part that `model_index.json` names and the folder holds; SDXL's refiner names a text encoder and has none. */
-  has(part: string): boolean {
+  has(part: GraphPart): boolean {
     return this.#graphs(part).length > 0
   }
 
-  /** Whether the part has a file of that precision, by the files' names. */
-  hasGraph(part: string, dtype: Dtype): boolean {
-    return chooseGraph(this.#graphs(part), dtype, false) !== undefined
+  async config(of: ConfigOwner): Promise<Config | undefined> {
+    for (const name of CONFIGS[of]) {
+      const config = await readConfig(join(this.path, name))
+      if (config) return config
+    }
+    return undefined
   }
 
-  join(...names: string[]): string {
-    return join(this.path, ...names)
-  }
-
-  /** The JSON file at that place, or nothing. */
-  async config(...names: string[]): Promise<Config | undefined> {
-    return readConfig(this.join(...names))
-  }
-
-  /**
-   * @param onGpu Whether 'auto' should prefer half precision.
-   * @throws EngineError 'model' when the part has no graph, or none of the wanted dtype.
-   */
-  graph(part: string, dtype: Dtype, onGpu: boolean): GraphSource {
+  graph(part: GraphPart, dtype: Dtype, device: Device): GraphSource {
     const names = this.#graphs(part)
     if (names.length === 0) throw missingGraph(this.path, part)
-    const choice = chooseGraph(names, dtype, onGpu)
+    const onGpu = device !== 'cpu'
+    // The precision is the UNet's to have; parts that were exported in another one go along.
+    const choice = chooseGraph(names, dtype, onGpu) ?? (part === 'unet' ? undefined : chooseGraph(names, 'auto', onGpu))
     if (!choice) throw wrongDtype(join(this.path, part), names, dtype)
-    const { name, fp32Name } = choice
-    return exportedGraph(part, this.join(part, name), fp32Name && this.join(part, fp32Name))
+    const pathOf = (name: string) => join(this.path, part, name)
+    return exportedGraph(part, pathOf(choice.name), choice.fp32Name && pathOf(choice.fp32Name))
+  }
+
+  tokenizer(name: string, textEncoder: Config): Promise<CLIPTokenizer> {
+    return CLIPTokenizer.fromFolder(join(this.path, name), textEncoder)
+  }
+
+  async weightFiles(): Promise<readonly string[]> {
+    // `.git`, `.cache`, and what is made from a model's files beside them, are not its weights.
+    const parts = readdirSync(this.path, { withFileTypes: true }).filter(({ name }) => !name.startsWith('.'))
+    const files = parts
+      .map(({ name }) => join(this.path, name))
+      .filter((part) => statSync(part, { throwIfNoEntry: false })?.isDirectory())
+      .flatMap((part) =>
+        readdirSync(part)
+          .filter((name) => !NOT_WEIGHTS.test(name))
+          .map((name) => join(part, name)),
+      )
+    // A folder in a part's folder, or a link to nothing, holds no weights that the pipeline could have opened.
+    return files.filter((file) => statSync(file, { throwIfNoEntry: false })?.isFile()).sort()
   }
 
   /** Not those that begin with a dot: earlier versions left rewritten graphs so beside those that they were made from. */
   #graphs(part: string): string[] {
-    const folder = this.join(part)
+    const folder = join(this.path, part)
     if (!existsSync(folder)) return []
     return readdirSync(folder)
       .filter((name) => name.endsWith('.onnx') && !name.startsWith('.'))
@@ -98,7 +130,8 @@ function hasTorchWeights(folder: string): boolean {
   return existsSync(folder) && readdirSync(folder).some((name) => /\.(safetensors|bin|ckpt|pt)$/.test(name))
 }
 
-async function readConfig(path: string): Promise<Config | undefined> {
+/** The JSON file at that place, or nothing. @throws EngineError 'model' where it is damaged */
+export async function readConfig(path: string): Promise<Config | undefined> {
   if (!existsSync(path)) return undefined
   try {
     const value: unknown = JSON.parse(withoutInfinity(await readFile(path, 'utf8')))

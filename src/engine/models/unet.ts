@@ -46,8 +46,7 @@ export class UNet2DConditionModel {
       ? (fixed(inputs.get('timestep_cond')?.shape[1]) ?? (numberOf(config.time_cond_proj_dim) || 256))
       : undefined
     this.sampleSize = sampleSize
-    const blocks = Array.isArray(config.block_out_channels) ? config.block_out_channels.length : 4
-    this.sizeMultiple = 2 ** (blocks - 1)
+    this.sizeMultiple = scaleOf(config)
     this.timeIdsLength = fixed(inputs.get('time_ids')?.shape[1]) ?? 6
     this.#output = model.outputs.has('out_sample') ? 'out_sample' : [...model.outputs.keys()][0]!
   }
@@ -87,6 +86,11 @@ export class UNet2DConditionModel {
     const count = shape[0] === 1 || shape[0] === 'steps' ? 1 : rows
     return { data: new Float32Array(count).fill(timestep), dims: [count] }
   }
+}
+
+/** How many times smaller the last level of a UNet or VAE is, by its config: each but the first halves both sides. */
+export function scaleOf({ block_out_channels: channels }: Config): number {
+  return 2 ** ((Array.isArray(channels) ? channels.length : 4) - 1)
 }
 
 /** Latents' height and width by `unet/config.json`. @param fallback The pipeline class's, where it has none. */

@@ -7,6 +7,7 @@ import { concatRows, rowsOf, type Tensor } from '../tensor.ts'
 import type { OnnxRuntimeModel } from './onnx-runtime-model.ts'
 import type { Config } from './pipeline-folder.ts'
 import { inTiles } from './tiling.ts'
+import { scaleOf } from './unet.ts'
 
 /** Bounds of the log-variance (diffusers' `DiagonalGaussianDistribution`). */
 const [LOWEST_LOGVAR, HIGHEST_LOGVAR] = [-30, 20]
@@ -29,8 +30,7 @@ export class AutoencoderKL {
   constructor(decoder: OnnxRuntimeModel, encoder: OnnxRuntimeModel | undefined, config: Config) {
     this.decoder = decoder
     this.encoder = encoder
-    const blocks = Array.isArray(config.block_out_channels) ? config.block_out_channels.length : 4
-    this.scaleFactor = 2 ** (blocks - 1)
+    this.scaleFactor = scaleOf(config)
     this.latentChannels = numberOr(decoder.inputs.values().next().value?.shape[1], numberOr(config.latent_channels, 4))
     this.scalingFactor = numberOr(config.scaling_factor, 0.18215)
     const normalised = Array.isArray(config.latents_mean) && Array.isArray(config.latents_std)

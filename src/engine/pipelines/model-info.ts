@@ -1,9 +1,9 @@
 /** What a caller must know of a model before asking for an image, all of it read from the model's folder. */
 
-import type { Defaults, Family, FamilyName, Task } from '../families/family.ts'
+import { type Defaults, type Family, type FamilyName, familyOf, type Task } from '../families/family.ts'
 import type { Config } from '../models/pipeline-folder.ts'
-import type { UNet2DConditionModel } from '../models/unet.ts'
-import type { AutoencoderKL } from '../models/vae.ts'
+import { sampleSizeOf, scaleOf } from '../models/unet.ts'
+import type { PipelineSource } from './pipeline-source.ts'
 
 export interface ModelInfo {
   readonly family: FamilyName
@@ -24,26 +24,48 @@ export interface ModelInfo {
   readonly usesNegativePrompt: boolean
 }
 
-export function modelInfo(
-  family: Family,
-  task: Task,
-  unet: UNet2DConditionModel,
-  vae: AutoencoderKL,
-  generationConfig: Config,
-): ModelInfo {
+/** What the open graphs say, or, before they are open, the configs. */
+export interface Shapes {
+  /** Latents' height and width. */
+  readonly sampleSize: readonly [height: number, width: number]
+  /** Latents' sides must be multiples of this. */
+  readonly sizeMultiple: number
+  readonly timeCondProjDim: number | undefined
+  readonly scaleFactor: number
+  readonly latentChannels: number
+}
+
+export function modelInfo(family: Family, task: Task, shapes: Shapes, generationConfig: Config): ModelInfo {
+  const { sampleSize, sizeMultiple, timeCondProjDim, scaleFactor, latentChannels } = shapes
   const { numInferenceSteps, guidanceScale } = modelDefaults(family, task, generationConfig)
   return {
     family: family.name,
     task,
     numInferenceSteps,
     guidanceScale,
-    height: numberOr(generationConfig.height, unet.sampleSize[0] * vae.scaleFactor),
-    width: numberOr(generationConfig.width, unet.sampleSize[1] * vae.scaleFactor),
-    sizeMultiple: Math.max(8, vae.scaleFactor * unet.sizeMultiple),
-    vaeScaleFactor: vae.scaleFactor,
-    latentChannels: vae.latentChannels,
-    usesNegativePrompt: unet.timeCondProjDim === undefined && !family.guidanceIsDistilled,
+    height: numberOr(generationConfig.height, sampleSize[0] * scaleFactor),
+    width: numberOr(generationConfig.width, sampleSize[1] * scaleFactor),
+    sizeMultiple: Math.max(8, scaleFactor * sizeMultiple),
+    vaeScaleFactor: scaleFactor,
+    latentChannels,
+    usesNegativePrompt: timeCondProjDim === undefined && !family.guidanceIsDistilled,
   }
+}
+
+/** The same of a model that is not open, by its configs alone. @throws EngineError 'model' */
+export async function describeSource(source: PipelineSource): Promise<ModelInfo> {
+  const { family, task } = familyOf(source.index)
+  const unet = (await source.config('unet')) ?? {}
+  const vae = (await source.config('vae')) ?? {}
+  const { time_cond_proj_dim: timeCondProjDim } = unet
+  const shapes = {
+    sampleSize: sampleSizeOf(unet, family.defaultSampleSize),
+    sizeMultiple: scaleOf(unet),
+    timeCondProjDim: typeof timeCondProjDim === 'number' ? timeCondProjDim : undefined,
+    scaleFactor: scaleOf(vae),
+    latentChannels: numberOr(vae.latent_channels, 4),
+  }
+  return modelInfo(family, task, shapes, (await source.config('generation')) ?? {})
 }
 
 /** The model's own word counts for every task; where it has none, each of diffusers' pipelines has its own. */

@@ -1,12 +1,18 @@
 /** From what `fromPretrained` is given to a pipeline's parts: a folder as it is, or a hub repository brought here first. */
 
-import { existsSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
+import { join } from 'node:path'
 import { type Device, requireDevice } from '../devices/device.ts'
 import { EngineError } from '../errors.ts'
 import { requireDtype } from '../models/graph-choice.ts'
 import { downloadPipeline, isRepositoryName } from '../models/hub.ts'
 import { PipelineFolder } from '../models/pipeline-folder.ts'
-import { type Components, type LoadOptions, loadComponents, prefersHalf } from './components.ts'
+import { openCheckpoint } from '../weights/checkpoint.ts'
+import { hasPartWeights } from '../weights/part-weights.ts'
+import { CheckpointSource } from './checkpoint-source.ts'
+import { type Components, loadComponents } from './components.ts'
+import { type LoadOptions, prefersHalf } from './opening.ts'
+import type { PipelineSource } from './pipeline-source.ts'
 
 /** What `fromPretrained` tells while it works. */
 export type LoadProgress =
@@ -22,6 +28,12 @@ export type LoadProgress =
 export interface FromPretrainedOptions extends LoadOptions {
   /** Of a hub repository: branch, tag or commit. Default 'main'. */
   readonly revision?: string | undefined
+  /** The mark in the names of PyTorch's files that are to be taken: 'fp16' for `diffusion_pytorch_model.fp16.safetensors`. */
+  readonly variant?: string | undefined
+  /** A VAE in place of the model's own, or for a file that has none: a file, or a folder in diffusers' layout. */
+  readonly vae?: string | undefined
+  /** Text encoders in place of the model's own, or for a file that has none. */
+  readonly textEncoder?: string | readonly string[] | undefined
   /** Told what happens; notices go to Node's warnings where this is absent. */
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined
 }
@@ -33,31 +45,34 @@ export interface FromPretrainedOptions extends LoadOptions {
 export async function openModel(model: string, options: FromPretrainedOptions): Promise<Components> {
   const { device = 'auto', dtype = 'auto' } = options
   if (device !== 'auto') requireDevice(device)
-  requireDtype(dtype)
+  requireDtype(dtype, device)
   const tell = options.onProgress ?? warnOfNotices
-  const onNotice = (message: string) => tell({ status: 'notice', message })
-  const path = existsSync(model) ? model : await fetchModel(model, options, tell, onNotice)
-  return loadComponents(await PipelineFolder.open(path), options, {
+  return loadComponents(await openSource(model, options), options, {
     onDevice: (device, reasons) => tell({ status: 'device', device, reasons }),
     onPart: (part) => tell({ status: 'load', part }),
-    onNotice,
+    onNotice: (message) => tell({ status: 'notice', message }),
   })
 }
 
-function fetchModel(
-  model: string,
-  options: FromPretrainedOptions,
-  tell: (progress: LoadProgress) => void,
-  onNotice: (message: string) => void,
-): Promise<string> {
+/** What a pipeline would be opened from, a hub's repository brought here first. @throws EngineError 'model' */
+export async function openSource(model: string, options: FromPretrainedOptions = {}): Promise<PipelineSource> {
+  const path = existsSync(model) ? model : await fetchModel(model, options)
+  if (statSync(path).isDirectory() && (PipelineFolder.holdsGraphs(path) || !hasPartWeights(join(path, 'unet'))))
+    return PipelineFolder.open(path)
+  const { variant, vae, textEncoder, dtype } = options
+  return new CheckpointSource(await openCheckpoint(path, { variant, vae, textEncoder, prefersHalf: dtype === 'fp16' }))
+}
+
+function fetchModel(model: string, options: FromPretrainedOptions): Promise<string> {
   if (!isRepositoryName(model))
     throw new EngineError('model', `There is no folder ${model}; check the path, or give a hub repository as org/name.`)
+  const tell = options.onProgress ?? warnOfNotices
   return downloadPipeline(model, {
     revision: options.revision,
     dtype: options.dtype ?? 'auto',
     onGpu: prefersHalf(options),
     onProgress: (file, loaded, total) => tell({ status: 'download', file, loaded, total }),
-    onNotice,
+    onNotice: (message) => tell({ status: 'notice', message }),
   })
 }
 

@@ -29,7 +29,8 @@ export class StableDiffusionPipeline {
 
   /**
    * Opens a model.
-   * @param model A folder in Stable Diffusion's ONNX layout, or a repository of the Hugging Face hub: 'org/name'.
+   * @param model A folder in diffusers' layout with PyTorch's weights or ONNX graphs, one file in the original layout, or a
+   *   repository of the Hugging Face hub, 'org/name', or one file of it, 'org/name/file.safetensors'.
    * @throws EngineError 'model' for what is no pipeline or is damaged, 'device' when the device cannot run it.
    */
   static async fromPretrained<Pipeline extends StableDiffusionPipeline>(
@@ -40,6 +41,21 @@ export class StableDiffusionPipeline {
     options: FromPretrainedOptions = {},
   ): Promise<Pipeline> {
     return new this(await openModel(model, options))
+  }
+
+  /**
+   * Opens one file in the original layout, a checkpoint as civitai has them; `fromPretrained` takes one too.
+   * @param file Its path, or 'org/name/file.safetensors' of the Hugging Face hub.
+   * @throws EngineError as `fromPretrained`
+   */
+  static async fromSingleFile<Pipeline extends StableDiffusionPipeline>(
+    this: new (
+      components: Components,
+    ) => Pipeline,
+    file: string,
+    options: FromPretrainedOptions = {},
+  ): Promise<Pipeline> {
+    return new this(await openModel(file, options))
   }
 
   /** The task of the class; nothing where the model's folder decides. */

@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs'
 import { delimiter } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { EngineError } from '../errors.ts'
-import type { EngineImage, GenerateOptions, ImagesRequest, Model } from './engine.ts'
+import type { Catalog, EngineImage, GenerateOptions, ImagesRequest } from './engine.ts'
 import type { LoadOptions, Order, Report, ReportedError } from './protocol.ts'
 
 interface Settle<T> {
@@ -18,21 +18,29 @@ interface Listener extends Settle<EngineImage[]> {
   readonly onProgress: GenerateOptions['onProgress']
 }
 
+export interface ChildListeners {
+  readonly onNotice: (message: string) => void
+  /** Models came or went, or became known better. */
+  readonly onCatalog: (catalog: Catalog) => void
+  /** A model was opened; `open` has every one that is. */
+  readonly onOpened: (model: string, seconds: number, open: readonly string[]) => void
+}
+
 export class Child {
-  /** Fulfils with the model's facts once it is loaded. */
-  readonly loaded: Promise<Model>
+  /** Fulfils with what can be asked for once its own model is loaded. */
+  readonly loaded: Promise<Catalog>
   /** Fulfils with how the process ended, in words. */
   readonly ended: Promise<string>
   readonly #process: ChildProcess
-  readonly #onNotice: (message: string) => void
-  #loading!: Settle<Model>
+  readonly #listeners: ChildListeners
+  #loading!: Settle<Catalog>
   readonly #requests = new Map<number, Listener>()
   #wasKilled = false
   #ending: string | undefined
   #lastId = 0
 
-  constructor(options: LoadOptions, onNotice: (message: string) => void) {
-    this.#onNotice = onNotice
+  constructor(options: LoadOptions, listeners: ChildListeners) {
+    this.#listeners = listeners
     this.loaded = new Promise((resolve, reject) => {
       this.#loading = { resolve, reject }
     })
@@ -93,8 +101,11 @@ export class Child {
   }
 
   #hear(report: Report): void {
-    if (report.type === 'notice') this.#onNotice(report.message)
-    else if (report.type === 'loaded') this.#loading.resolve(report.model)
+    const { onNotice, onCatalog, onOpened } = this.#listeners
+    if (report.type === 'notice') onNotice(report.message)
+    else if (report.type === 'loaded') this.#loading.resolve(report.catalog)
+    else if (report.type === 'catalog') onCatalog(report.catalog)
+    else if (report.type === 'opened') onOpened(report.model, report.seconds, report.open)
     else if (report.type === 'notLoaded') this.#loading.reject(engineError(report.error))
     else this.#answer(report, this.#requests.get(report.id))
   }

@@ -1,13 +1,15 @@
 /** The engine as the queue sees it: a child process that makes pictures; neither loading nor running blocks the caller. */
 
 import type { Noise } from '../../job/request.ts'
+import type { FamilyName } from '../families/family.ts'
 
 /** What depends on the model and is read from its folder. */
 export interface Model {
-  /** As `SEEDLING_MODEL` names it: the folder's last part, or the hub id. */
+  /** The file's name without its ending, the folder's last part, or the hub id. */
   readonly name: string
-  /** First ten hex digits of a SHA-256 over the weights. */
+  /** First ten hex digits of a SHA-256 over the weights; empty until it was read, which takes long for a large one. */
   readonly hash: string
+  readonly family: FamilyName
   /** The scheduler's class name. */
   readonly scheduler: string
   readonly numInferenceSteps: number
@@ -26,6 +28,8 @@ export interface Model {
 
 /** One job's work. Every image stands alone: it depends on its noise and these numbers, never on what runs beside it. */
 export interface ImagesRequest {
+  /** A name out of the catalog; the engine's own model where it is absent. */
+  readonly model?: string
   readonly prompt: string
   readonly negativePrompt: string
   readonly numInferenceSteps: number
@@ -42,6 +46,8 @@ export interface ImagesRequest {
 }
 
 export interface EngineProgress {
+  /** The model that is being opened for this, before the first step. */
+  readonly opening?: string
   /** Over all images: `steps` is the number of model evaluations in all. */
   readonly step: number
   readonly steps: number
@@ -63,9 +69,31 @@ export interface GenerateOptions {
   readonly onProgress?: (progress: EngineProgress) => void
 }
 
+/** An adapter or embedding that a prompt may name. */
+export interface NamedWeights {
+  readonly name: string
+  /** Of the models that it was made for, where the file tells. */
+  readonly family?: FamilyName
+}
+
+/** What can be asked for by name. */
+export interface Catalog {
+  /** The engine's own model first. */
+  readonly models: readonly Model[]
+  readonly loras: readonly NamedWeights[]
+  readonly embeddings: readonly NamedWeights[]
+}
+
 /** What the queue needs of an engine. */
 export interface Engine {
+  /** What draws where no other is asked for. */
   readonly model: Model
+  /** As it was last read: models may come and go in their folder. */
+  readonly catalog: Catalog
+  /** Whether the model is in memory, so that a request for it begins at once. */
+  isOpen(model: string): boolean
+  /** How long it took to open the last time; nothing where that is not known. */
+  secondsToOpen(model: string): number | undefined
   /**
    * Makes the pictures, in order. Requests run one at a time, in the order in which they came.
    * @throws EngineError `crashed` when the process ended in the middle; the next call starts a new one.

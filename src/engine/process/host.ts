@@ -2,8 +2,9 @@
 
 import { setTimeout as delay } from 'node:timers/promises'
 import PQueue from 'p-queue'
-import { Child, stopped } from './child.ts'
-import type { Engine, EngineImage, GenerateOptions, ImagesRequest, Model } from './engine.ts'
+import { Child, type ChildListeners, stopped } from './child.ts'
+import type { Catalog, Engine, EngineImage, GenerateOptions, ImagesRequest, Model } from './engine.ts'
+import { EngineModels } from './engine-models.ts'
 import type { LoadOptions } from './protocol.ts'
 
 export interface EngineOptions extends LoadOptions {
@@ -19,11 +20,13 @@ export interface EngineOptions extends LoadOptions {
  */
 export async function startEngine({ log = () => {}, signal, ...options }: EngineOptions): Promise<EngineHost> {
   signal?.throwIfAborted()
-  const child = new Child(options, log)
+  const models = new EngineModels()
+  const child = new Child(options, listenersOf(models, log))
   const abort = () => void child.kill()
   signal?.addEventListener('abort', abort)
   try {
-    return new EngineHost(options, log, child, await child.loaded)
+    models.started(await child.loaded)
+    return new EngineHost(options, log, child, models)
   } catch (error) {
     await child.kill()
     signal?.throwIfAborted()
@@ -37,7 +40,7 @@ export async function startEngine({ log = () => {}, signal, ...options }: Engine
 const BACKOFF = [0, 1000, 2000, 5000, 15_000, 60_000]
 
 export class EngineHost implements Engine {
-  readonly model: Model
+  readonly #models: EngineModels
   readonly #options: LoadOptions
   readonly #log: (line: string) => void
   readonly #queue = new PQueue({ concurrency: 1 })
@@ -45,11 +48,27 @@ export class EngineHost implements Engine {
   #child: Child
   #crashes = 0
 
-  constructor(options: LoadOptions, log: (line: string) => void, child: Child, model: Model) {
+  constructor(options: LoadOptions, log: (line: string) => void, child: Child, models: EngineModels) {
     this.#options = options
     this.#log = log
-    this.model = model
+    this.#models = models
     this.#child = this.#watch(child)
+  }
+
+  get model(): Model {
+    return this.catalog.models[0]!
+  }
+
+  get catalog(): Catalog {
+    return this.#models.catalog
+  }
+
+  isOpen(model: string): boolean {
+    return this.#models.isOpen(model)
+  }
+
+  secondsToOpen(model: string): number | undefined {
+    return this.#models.secondsToOpen(model)
   }
 
   /** The process that runs now. */
@@ -100,11 +119,11 @@ export class EngineHost implements Engine {
       await delay(this.#pause, undefined, { signal: stop }).catch(() => {})
       // Also where the pause was over just before: a process started now would have nobody to end it.
       stop.throwIfAborted()
-      this.#child = this.#watch(new Child(this.#options, this.#log))
+      this.#child = this.#watch(new Child(this.#options, listenersOf(this.#models, this.#log)))
     }
     const child = this.#child
     try {
-      await child.loaded
+      this.#models.started(await child.loaded)
     } catch (error) {
       if (child.isRunning) {
         await child.kill()
@@ -114,5 +133,13 @@ export class EngineHost implements Engine {
     }
     signal?.throwIfAborted()
     return child
+  }
+}
+
+function listenersOf(models: EngineModels, onNotice: (message: string) => void): ChildListeners {
+  return {
+    onNotice,
+    onCatalog: (catalog) => models.reread(catalog),
+    onOpened: (model, seconds, open) => models.opened(model, seconds, open),
   }
 }

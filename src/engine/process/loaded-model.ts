@@ -1,53 +1,51 @@
 /** A model in the engine's process: its pipeline, and what the bot must know of it. */
 
-import { existsSync } from 'node:fs'
-import { basename, dirname, resolve } from 'node:path'
+import { statSync } from 'node:fs'
 import type { Device } from '../devices/device.ts'
 import { colourPatches, fitLatentRgb, knownLatentRgb, type LatentRgb } from '../images/latent-rgb.ts'
+import type { Dtype } from '../models/graph-choice.ts'
 import type { AutoencoderKL } from '../models/vae.ts'
 import { StableDiffusionPipeline } from '../pipelines/stable-diffusion-pipeline.ts'
 import { Generator } from '../random/generator.ts'
 import type { Model } from './engine.ts'
+import { factsOf } from './model-facts.ts'
 import { modelHash } from './model-hash.ts'
+import type { OpenModel } from './open-models.ts'
 import type { LoadOptions } from './protocol.ts'
 import { usableCores } from './threads.ts'
 
-export interface LoadedModel {
+export interface LoadedModel extends OpenModel {
   readonly pipeline: StableDiffusionPipeline
   readonly facts: Model
   /** How its latents look; absent where nothing tells. */
   readonly latentRgb: LatentRgb | undefined
 }
 
-/** @throws EngineError `model`, `device` */
-export async function loadModel(options: LoadOptions, onNotice: (message: string) => void): Promise<LoadedModel> {
-  const { model, device = 'auto', threads = usableCores(), cacheDir } = options
-  const opened = await StableDiffusionPipeline.fromPretrained(model, {
+/** @param name What people call it. @throws EngineError `model`, `device` */
+export async function loadModel(
+  name: string,
+  path: string,
+  options: LoadOptions,
+  onNotice: (message: string) => void,
+): Promise<LoadedModel> {
+  const { device = 'auto', dtype = 'auto', threads = usableCores(), cacheDir } = options
+  const opened = await StableDiffusionPipeline.fromPretrained(path, {
     device: device as Device | 'auto',
+    dtype: dtype as Dtype,
     onProgress: (progress) => {
       if (progress.status === 'notice') onNotice(progress.message)
     },
     sessionOptions: { intraOpNumThreads: threads },
   })
   const pipeline = fromTextAlone(opened)
-  const { modelInfo, components } = pipeline
+  const { components } = pipeline
+  const files = await components.source.weightFiles()
   return {
     pipeline,
-    facts: {
-      name: existsSync(model) ? basename(resolve(model)) : model,
-      // A hub's model lies wherever the cache put it; its parts know.
-      hash: await modelHash(dirname(dirname(components.vae.decoder.source.path)), { cacheDir }),
-      scheduler: String(pipeline.scheduler.config._class_name),
-      numInferenceSteps: modelInfo.numInferenceSteps,
-      guidanceScale: modelInfo.guidanceScale,
-      width: modelInfo.width,
-      height: modelInfo.height,
-      sizeMultiple: modelInfo.sizeMultiple,
-      clipSkip: components.promptEncoder.layersFromEnd + 1,
-      maxClipSkip: components.promptEncoder.layersFromEnd + 1 + components.promptEncoder.maxClipSkip(),
-      usesGuidance: modelInfo.usesNegativePrompt,
-    },
+    facts: factsOf(pipeline, { name, hash: await modelHash(files, { cacheDir }) }),
     latentRgb: await latentRgbOf(components.vae),
+    bytes: files.reduce((sum, file) => sum + statSync(file).size, 0),
+    close: () => pipeline.release(),
   }
 }
 

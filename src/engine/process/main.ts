@@ -1,17 +1,20 @@
 /** The engine's process: loads the model it is told to, makes pictures one request after another, ends with its parent. */
 
-import { setPriority } from 'node:os'
+import { freemem, setPriority } from 'node:os'
 import { EngineError } from '../errors.ts'
+import type { Model } from './engine.ts'
 import { type LoadedModel, loadModel } from './loaded-model.ts'
 import { makeImages } from './make-images.ts'
-import type { Order, Report, ReportedError } from './protocol.ts'
+import { ModelCatalog } from './model-catalog.ts'
+import { OpenModels } from './open-models.ts'
+import type { LoadOptions, Order, Report, ReportedError } from './protocol.ts'
 
 /** Below the bot's own process, whose event loop must turn while every core computes. */
 const NICENESS = 10
 
 /** Requests that were cancelled before or while they ran. */
 const cancelled = new Map<number, AbortController>()
-let model: Promise<LoadedModel> | undefined
+let models: Promise<Models> | undefined
 let work = Promise.resolve()
 
 // Threads take the priority of the thread that starts them, so this comes before ONNX Runtime starts any.
@@ -30,9 +33,9 @@ function obey(order: Order): void {
   if (order.type === 'cancel') {
     cancelled.get(order.id)?.abort()
   } else if (order.type === 'load') {
-    model = loadModel(order.options, (message) => tell({ type: 'notice', message }))
-    model.then(
-      ({ facts }) => tell({ type: 'loaded', model: facts }),
+    models = start(order.options)
+    models.then(
+      ({ catalog, own }) => tell({ type: 'loaded', catalog: catalog.catalog(own) }),
       (error) => tell({ type: 'notLoaded', error: reported(error) }),
     )
   } else {
@@ -41,10 +44,48 @@ function obey(order: Order): void {
   }
 }
 
+/** Every model that may be asked for, and those that are open. */
+interface Models {
+  readonly catalog: ModelCatalog
+  readonly open: OpenModels<LoadedModel>
+  /** The model that the engine was started for. */
+  readonly own: Model
+}
+
+async function start(options: LoadOptions): Promise<Models> {
+  const onNotice = (message: string) => tell({ type: 'notice', message })
+  const catalog = new ModelCatalog(options, onNotice)
+  await catalog.read()
+  const own = catalog.own
+  const pathOf = (name: string) => (name === own.name ? own.path : catalog.pathOf(name))
+  const open = new OpenModels<LoadedModel>({
+    memory: options.modelMemory ?? freemem() / 2,
+    load: (name) => loadModel(name, pathOf(name), options, onNotice),
+    bytesOf: (name) => catalog.bytesOf(name),
+  })
+  const { facts } = await open.get(own.name)
+  return { catalog, open, own: facts }
+}
+
+/** The model, opened if need be, which is told. */
+async function modelOf(name: string | undefined, id: number): Promise<LoadedModel> {
+  const { catalog, open, own } = await models!
+  if (await catalog.read()) tell({ type: 'catalog', catalog: catalog.catalog(own) })
+  const wanted = name ?? own.name
+  if (open.has(wanted)) return open.get(wanted)
+  tell({ type: 'progress', id, progress: { opening: wanted, step: 0, steps: 0 } })
+  const since = performance.now()
+  const model = await open.get(wanted)
+  catalog.learned(wanted, model.facts)
+  tell({ type: 'opened', model: wanted, seconds: (performance.now() - since) / 1000, open: open.names })
+  tell({ type: 'catalog', catalog: catalog.catalog(own) })
+  return model
+}
+
 async function generate({ id, request, preview }: Extract<Order, { type: 'generate' }>): Promise<void> {
   const { signal } = cancelled.get(id)!
   try {
-    const images = await makeImages(await model!, request, {
+    const images = await makeImages(await modelOf(request.model, id), request, {
       signal,
       preview,
       onProgress: (progress) => tell({ type: 'progress', id, progress }),

@@ -2,11 +2,8 @@
 
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { mkdir, readdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-
-/** What lies in a part's folder beside its graph and weights, or belongs to other programs. */
-const NOT_WEIGHTS = /^\.|\.(json|txt|md|py|safetensors|bin|msgpack|h5|ckpt|pt)$/i
 
 export interface ModelHashOptions {
   /** Where hashes of large models are kept; none is kept without it. */
@@ -22,42 +19,38 @@ interface WeightFile {
 }
 
 /**
- * The first ten hex digits over all graphs and weights of a pipeline's folder, by path in order; names do not count.
- * With a `cacheDir`, a large model is read once, until a file's size or time changes.
+ * The first ten hex digits over all files of graphs and weights in order, as AUTOMATIC1111 has it of a checkpoint; names do not
+ * count. With a `cacheDir`, a large model is read once, until a file's size or time changes.
  */
-export async function modelHash(folder: string, options: ModelHashOptions = {}): Promise<string> {
+export async function modelHash(paths: readonly string[], options: ModelHashOptions = {}): Promise<string> {
   const { cacheDir, worthKeeping = 256 * 2 ** 20 } = options
-  const files = await weightFiles(folder)
+  const files = await Promise.all(paths.map(weightFile))
   const size = files.reduce((sum, file) => sum + file.size, 0)
   if (!cacheDir || size < worthKeeping) return hashOf(files)
-  const known = join(cacheDir, `model-hash-${createHash('sha256').update(JSON.stringify(files)).digest('hex')}`)
-  const kept = await readFile(known, 'utf8').catch(() => undefined)
-  if (kept !== undefined && /^[0-9a-f]{10}$/.test(kept)) return kept
+  const kept = await keptHash(files, cacheDir)
+  if (kept !== undefined) return kept
   const hash = await hashOf(files)
-  await keep(known, cacheDir, hash)
+  await keep(recordOf(files, cacheDir), cacheDir, hash)
   return hash
 }
 
-async function weightFiles(folder: string): Promise<WeightFile[]> {
-  // `.git`, `.cache`, and what is made from a model's files beside them, are not its weights.
-  const parts = (await readdir(folder)).filter((part) => !part.startsWith('.')).sort()
-  const files = await Promise.all(
-    parts.map(async (part) => {
-      const names = await readdir(join(folder, part)).catch(() => [])
-      return names
-        .filter((name) => !NOT_WEIGHTS.test(name))
-        .sort()
-        .map((name) => join(folder, part, name))
-    }),
-  )
-  const found = await Promise.all(
-    files.flat().map(async (path) => {
-      // A folder in a part's folder, or a link to nothing, holds no weights that the pipeline could have opened.
-      const entry = await stat(path).catch(() => undefined)
-      return entry?.isFile() ? [{ path, size: entry.size, mtimeMs: entry.mtimeMs }] : []
-    }),
-  )
-  return found.flat()
+/** The same where it was computed before and the files are what they were; nothing where they would have to be read. */
+export async function knownModelHash(paths: readonly string[], cacheDir: string): Promise<string | undefined> {
+  return keptHash(await Promise.all(paths.map(weightFile)), cacheDir)
+}
+
+async function keptHash(files: readonly WeightFile[], cacheDir: string): Promise<string | undefined> {
+  const kept = await readFile(recordOf(files, cacheDir), 'utf8').catch(() => undefined)
+  return kept !== undefined && /^[0-9a-f]{10}$/.test(kept) ? kept : undefined
+}
+
+function recordOf(files: readonly WeightFile[], cacheDir: string): string {
+  return join(cacheDir, `model-hash-${createHash('sha256').update(JSON.stringify(files)).digest('hex')}`)
+}
+
+async function weightFile(path: string): Promise<WeightFile> {
+  const { size, mtimeMs } = await stat(path)
+  return { path, size, mtimeMs }
 }
 
 async function hashOf(files: readonly WeightFile[]): Promise<string> {

@@ -1,11 +1,19 @@
 /** What the bot's process and the engine's say to each other, over the channel that `child_process.fork` gives them. */
 
 import type { EngineErrorCode } from '../errors.ts'
-import type { EngineImage, EngineProgress, ImagesRequest, Model } from './engine.ts'
+import type { Catalog, EngineImage, EngineProgress, ImagesRequest } from './engine.ts'
 
 export interface LoadOptions {
-  /** A folder, or a hub id. */
-  readonly model: string
+  /** A folder, a file, a hub id, or a name out of `modelsFolder`; where it is absent, that folder's first model. */
+  readonly model?: string | undefined
+  /** A folder of more models, LoRAs and embeddings, as `SEEDLING_MODELS` names it. */
+  readonly modelsFolder?: string | undefined
+  /** A VAE in place of the model's own, or for one that has none: a file or a folder. */
+  readonly vae?: string | undefined
+  /** Default 'auto'. */
+  readonly dtype?: string | undefined
+  /** Bytes that the open models' weights may take together; one is open at least. Default: half of the memory that is free. */
+  readonly modelMemory?: number | undefined
   /** Default 'auto'. */
   readonly device?: string
   /** How many threads compute one operator. Default: one a core that it is given. */
@@ -22,7 +30,10 @@ export type Order =
 
 /** From the engine. A request ends with `done` or `failed`; one that was cancelled says nothing more. */
 export type Report =
-  | { readonly type: 'loaded'; readonly model: Model }
+  | { readonly type: 'loaded'; readonly catalog: Catalog }
+  | { readonly type: 'catalog'; readonly catalog: Catalog }
+  /** A model was opened, perhaps in another's place; `open` has every one that is. */
+  | { readonly type: 'opened'; readonly model: string; readonly seconds: number; readonly open: readonly string[] }
   | { readonly type: 'notLoaded'; readonly error: ReportedError }
   | { readonly type: 'notice'; readonly message: string }
   | { readonly type: 'progress'; readonly id: number; readonly progress: EngineProgress }
