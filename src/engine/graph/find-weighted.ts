@@ -1,9 +1,9 @@
 /** Finds a graph's linears and convolutions and their weights, as every exporter and our own writer have them. */
 
-import type { Initializer, OnnxGraph } from './onnx-file.ts'
+import type { OnnxGraph } from './onnx-file.ts'
 import { DataType, type NodeProto } from './onnx-schema.ts'
 import { Surroundings } from './surroundings.ts'
-import { isReadable } from './weight-values.ts'
+import { isReadable, type StoredWeight } from './weight-values.ts'
 
 /** A product with a constant matrix: a linear layer, or a convolution as one matrix over its window. */
 export interface WeightedNode {
@@ -12,7 +12,7 @@ export interface WeightedNode {
   readonly input: string
   /** One number an output; added after the product. */
   readonly bias?: string
-  readonly weight: Initializer
+  readonly weight: StoredWeight
   readonly outputs: number
   /** Of a convolution the channels. */
   readonly inputs: number
@@ -34,20 +34,33 @@ export function findWeighted(graph: OnnxGraph): WeightedNode[] {
   const surroundings = new Surroundings(graph)
   return graph.nodes.flatMap((node) => {
     const weight = node.input[1] === undefined ? undefined : weightBehind(node.input[1], surroundings)
-    if (!weight || !isReadable(weight.tensor.dataType)) return []
-    return weightedNode(node, weight, surroundings) ?? []
+    return weight === undefined ? [] : (weightedNode(node, weight, surroundings) ?? [])
   })
 }
 
-/** A weight past the cast that exporters put behind one that is stored in half precision. */
-export function weightBehind(name: string, surroundings: Surroundings): Initializer | undefined {
+/** A weight past the cast and the scale that stand behind one that is stored in a smaller type. */
+function weightBehind(name: string, surroundings: Surroundings): StoredWeight | undefined {
   const maker = surroundings.producer(name)
   if (maker?.opType === 'Cast') return weightBehind(maker.input[0]!, surroundings)
-  return surroundings.initializer(name)
+  if (maker?.opType === 'Mul') return scaledWeight(maker, surroundings)
+  const initializer = surroundings.initializer(name)
+  return initializer && isReadable(initializer) ? { initializer } : undefined
 }
 
-function weightedNode(node: NodeProto, weight: Initializer, surroundings: Surroundings): WeightedNode | undefined {
-  const dims = weight.tensor.dims.map(Number)
+function scaledWeight({ input }: NodeProto, surroundings: Surroundings): StoredWeight | undefined {
+  const [weight, scale] = input.map((name) => weightBehind(name, surroundings)?.initializer)
+  if (!weight || !scale) return undefined
+  const { dims } = weight.tensor
+  const factors = scale.tensor.dims.map(Number)
+  const axis = factors.findIndex((size) => size > 1)
+  const isAlongOne = factors.length === dims.length && factors.every((size, i) => i === axis || size === 1)
+  return isAlongOne && factors[axis] === Number(dims[axis])
+    ? { initializer: weight, scale: { initializer: scale, axis } }
+    : undefined
+}
+
+function weightedNode(node: NodeProto, weight: StoredWeight, surroundings: Surroundings): WeightedNode | undefined {
+  const dims = weight.initializer.tensor.dims.map(Number)
   const [input, , bias] = node.input as [string, string, string?]
   const parts = { node, input, weight, ...(bias && { bias }) }
   const isMatrix = dims.length === 2
@@ -57,8 +70,7 @@ function weightedNode(node: NodeProto, weight: Initializer, surroundings: Surrou
     const outputsFirst = attribute(node, 'transB')?.i === 1
     const [inputs, outputs] = outputsFirst ? [dims[1]!, dims[0]!] : [dims[0]!, dims[1]!]
     // Any other would be spread over the result.
-    if (bias && surroundings.initializer(bias)?.tensor.dims.length !== 1 && !isCastVector(bias, surroundings))
-      return undefined
+    if (bias && weightBehind(bias, surroundings)?.initializer.tensor.dims.length !== 1) return undefined
     return { ...parts, inputs, outputs, outputsFirst }
   }
   if (node.opType !== 'Conv' || dims.length !== 4 || !isPlainConv(node)) return undefined
@@ -74,10 +86,6 @@ function weightedNode(node: NodeProto, weight: Initializer, surroundings: Surrou
       pads: (attribute(node, 'pads')?.ints ?? [0, 0, 0, 0]) as [number, number, number, number],
     },
   }
-}
-
-function isCastVector(name: string, surroundings: Surroundings): boolean {
-  return weightBehind(name, surroundings)?.tensor.dims.length === 1
 }
 
 function isPlainGemm(node: NodeProto): boolean {

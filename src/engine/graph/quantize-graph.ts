@@ -18,10 +18,17 @@ const MICROSOFT = 'com.microsoft'
 const LEAST_SIDE = 64
 
 /**
- * Left as they are: what the time step and the picture's size become shifts every pixel alike, and what enters and leaves the
- * network is the picture itself. Together they are a few percent of the weights.
+ * Left as they are: what the time step becomes shifts every pixel alike, and the first and the last convolution see the picture
+ * itself. Together they are a few percent of the weights.
  */
-const LEFT = /time_?(?:emb|proj)|add_embedding|cond_proj|conv_in|conv_out|controlnet_cond/
+const LEFT = /time_emb|conv_in|conv_out/
+
+/** Where a node's name tells its module, only those of the UNet's blocks are taken; exporters of 2022 named none. */
+function isTaken({ node, weight }: WeightedNode): boolean {
+  const names = [node.name ?? '', weight.initializer.tensor.name ?? '']
+  const isOutside = /[./]/.test(names[0]!) && !/_blocks?[./]/.test(names[0]!)
+  return !isOutside && !names.some((name) => LEFT.test(name))
+}
 
 /** A place for a quantised weight: bytes in a file, or in memory. */
 export interface StoredQuantized {
@@ -52,8 +59,7 @@ export function findQuantizable(graph: OnnxGraph, path: string): Quantizable {
   const found = findWeighted(graph)
   const single = computesInHalf(found, graph) ? toFloat32(graph) : graph
   const weighted = (single === graph ? found : findWeighted(single)).filter(
-    ({ node, inputs, outputs, weight }) =>
-      Math.min(inputs, outputs) >= LEAST_SIDE && !LEFT.test(node.name ?? '') && !LEFT.test(weight.tensor.name ?? ''),
+    (one) => Math.min(one.inputs, one.outputs) >= LEAST_SIDE && isTaken(one),
   )
   return { graph: single, weighted }
 }

@@ -5,8 +5,10 @@ import { join } from 'node:path'
 import { beginEntry, type CacheEntry, dropEntry, entryKey, fileIdentity, openEntry } from '../cache/cache-entries.ts'
 import type { WeightedNode } from './find-weighted.ts'
 import type { Rewrite } from './graph-source.ts'
+import type { Initializer } from './onnx-file.ts'
 import { findQuantizable, type StoredQuantized, writeQuantized } from './quantize-graph.ts'
 import { depthOf, quantizeWeight, type WeightSign } from './quantize-weights.ts'
+import { valuesOf } from './weight-values.ts'
 
 /** Changes when the same weights would be quantised differently. */
 const VERSION = '1'
@@ -117,12 +119,14 @@ function keyOf(weighted: readonly WeightedNode[], sign: WeightSign): string {
     identities.set(path, known)
     return known
   }
-  const described = weighted.map(({ weight: { tensor, place }, inputs, outputs, outputsFirst, window }) => {
-    const bytes = tensor.rawData ?? Float32Array.from(tensor.floatData ?? [])
-    const source = place
-      ? [identity(place.path), place.offset, place.length]
-      : [Buffer.from(bytes.buffer).toString('base64')]
-    return JSON.stringify([...source, tensor.dataType, inputs, outputs, outputsFirst, window?.size])
+  const sourceOf = (initializer: Initializer) => {
+    const { tensor, place } = initializer
+    const source = place ? [identity(place.path), place.offset, place.length] : (valuesOf(initializer) ?? [])
+    return [tensor.dataType, ...source]
+  }
+  const described = weighted.map(({ weight: { initializer, scale }, inputs, outputs, outputsFirst, window }) => {
+    const scaled = scale ? [scale.axis, sourceOf(scale.initializer)] : []
+    return JSON.stringify([sourceOf(initializer), scaled, inputs, outputs, outputsFirst, window?.size])
   })
   return entryKey('int8', VERSION, sign, ...described)
 }

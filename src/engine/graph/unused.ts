@@ -1,27 +1,31 @@
 /** Takes out of a graph what nothing uses after it was rewritten. */
 
-import type { OnnxGraph } from './onnx-file.ts'
-import type { GraphProto, NodeProto } from './onnx-schema.ts'
+import protobuf from 'protobufjs/light.js'
+import { GRAPH, type OnnxGraph } from './onnx-file.ts'
+import { type GraphProto, type NodeProto, valueInfoProto } from './onnx-schema.ts'
 
-/** Weights that no node takes, and the casts and names that were theirs alone. */
+/** Nodes whose outputs go nowhere, and weights that no node takes. */
 export function withoutUnused(graph: OnnxGraph): OnnxGraph {
+  const outputs = outputsOf(graph)
   let { nodes } = graph
-  const weights = new Set(graph.initializers.map(({ tensor }) => tensor.name!))
-  for (let used = namesIn(nodes); ; used = namesIn(nodes)) {
-    const kept = nodes.filter((node) => !renamesWeight(node, weights) || node.output.some((name) => used.has(name)))
+  for (;;) {
+    const used = namesIn(nodes, new Set(outputs))
+    const kept = nodes.filter(({ output }) => output.some((name) => used.has(name)))
     if (kept.length === nodes.length)
       return { ...graph, nodes, initializers: graph.initializers.filter(({ tensor }) => used.has(tensor.name!)) }
     nodes = kept
   }
 }
 
-/** What renames or retypes anything else may be an output of the graph. */
-function renamesWeight({ opType, input }: NodeProto, weights: ReadonlySet<string>): boolean {
-  return (opType === 'Cast' || opType === 'Identity') && weights.has(input[0]!)
+function outputsOf({ graphRest }: OnnxGraph): string[] {
+  return graphRest.flatMap((field) => {
+    const reader = protobuf.Reader.create(field)
+    return reader.uint32() >>> 3 === GRAPH.output ? [valueInfoProto.decode(reader.bytes()).name] : []
+  })
 }
 
 /** What nodes take, and the nodes of loops and branches inside them. */
-function namesIn(nodes: readonly NodeProto[], names = new Set<string>()): Set<string> {
+function namesIn(nodes: readonly NodeProto[], names: Set<string>): Set<string> {
   for (const { input, attribute } of nodes) {
     for (const name of input) names.add(name)
     for (const { g } of attribute) if (g) inside(g, names)

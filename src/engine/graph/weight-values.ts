@@ -2,26 +2,46 @@
 
 import { closeSync, openSync, readSync } from 'node:fs'
 import { EngineError } from '../errors.ts'
-import { fromFloat16 } from '../models/float16.ts'
+import { fromBfloat16, fromFloat16 } from '../models/float16.ts'
 import type { Initializer, Place } from './onnx-file.ts'
 import { DataType } from './onnx-schema.ts'
 
-const WIDTH: Readonly<Record<number, number>> = {
-  [DataType.FLOAT]: 4,
-  [DataType.FLOAT16]: 2,
-  [DataType.BFLOAT16]: 2,
+/** A weight as it is stored: small files hold whole numbers and what each row or column of them is multiplied with. */
+export interface StoredWeight {
+  readonly initializer: Initializer
+  readonly scale?: { readonly initializer: Initializer; readonly axis: number }
 }
 
-/** Whether it is a floating point number type that can be read here. */
-export function isReadable(dataType: number): boolean {
-  return WIDTH[dataType] !== undefined
+interface NumberType {
+  /** Bytes of one. */
+  readonly width: number
+  decode(bytes: ArrayBuffer): Float32Array
 }
 
-/** @returns Nothing where the weight is no fp32, fp16 or bf16, or has no bytes. */
+const TYPES: Readonly<Record<number, NumberType>> = {
+  [DataType.FLOAT]: { width: 4, decode: (bytes) => new Float32Array(bytes) },
+  [DataType.DOUBLE]: { width: 8, decode: (bytes) => Float32Array.from(new Float64Array(bytes)) },
+  [DataType.FLOAT16]: { width: 2, decode: (bytes) => fromFloat16(new Uint16Array(bytes)) },
+  [DataType.BFLOAT16]: { width: 2, decode: (bytes) => fromBfloat16(new Uint16Array(bytes)) },
+  [DataType.INT8]: { width: 1, decode: (bytes) => Float32Array.from(new Int8Array(bytes)) },
+  [DataType.FLOAT8E4M3FN]: { width: 1, decode: (bytes) => Float32Array.from(new Uint8Array(bytes), fromFloat8) },
+  // The upper half of float16.
+  [DataType.FLOAT8E5M2]: {
+    width: 1,
+    decode: (bytes) => fromFloat16(Uint16Array.from(new Uint8Array(bytes), (upper) => upper << 8)),
+  },
+}
+
+/** Whether it is a number type that can be read here, and has bytes. */
+export function isReadable({ tensor, place, bytes }: Initializer): boolean {
+  if (TYPES[tensor.dataType] === undefined) return false
+  return Boolean(place || bytes || tensor.rawData?.length || tensor.floatData?.length)
+}
+
+/** @returns Nothing where it cannot be read. */
 export function valuesOf(initializer: Initializer): Float32Array | undefined {
-  const { tensor, place } = initializer
-  if (!isReadable(tensor.dataType) || (!place && !tensor.rawData?.length)) return undefined
-  const reader = new WeightReader(initializer)
+  if (!isReadable(initializer)) return undefined
+  const reader = new WeightReader({ initializer })
   try {
     return reader.read(0, countOf(initializer))
   } finally {
@@ -34,49 +54,63 @@ export function countOf({ tensor }: Initializer): number {
   return tensor.dims.reduce((product, dim) => product * Number(dim), 1)
 }
 
-/** One weight of fp32, fp16 or bf16, open to be read in parts. */
+/** One weight, open to be read in parts. */
 export class WeightReader {
-  readonly #dataType: number
+  readonly #type: NumberType
   readonly #bytes: Uint8Array | undefined
   readonly #floats: readonly number[] | undefined
   readonly #place: Place | undefined
   readonly #file: number | undefined
+  readonly #scale: { values: Float32Array; stride: number } | undefined
 
-  constructor({ tensor, place }: Initializer) {
-    this.#dataType = tensor.dataType
-    this.#bytes = tensor.rawData
+  constructor({ initializer, scale }: StoredWeight) {
+    const { tensor, place, bytes = tensor.rawData } = initializer
+    this.#type = TYPES[tensor.dataType]!
+    this.#bytes = bytes
     this.#floats = tensor.floatData
     this.#place = place
+    this.#scale = scale && {
+      values: valuesOf(scale.initializer)!,
+      stride: tensor.dims.slice(scale.axis + 1).reduce((product, dim) => product * Number(dim), 1),
+    }
     this.#file = place && openSync(place.path, 'r')
   }
 
   /** @throws EngineError 'model' where the file ends before. */
   read(from: number, count: number): Float32Array {
-    if (this.#file === undefined && this.#floats?.length)
-      return Float32Array.from(this.#floats.slice(from, from + count))
-    const width = WIDTH[this.#dataType]!
-    const bytes = this.#bytesAt(from * width, count * width)
-    if (this.#dataType === DataType.FLOAT) return new Float32Array(bytes.buffer, 0, count)
-    const halves = new Uint16Array(bytes.buffer, 0, count)
-    return this.#dataType === DataType.FLOAT16 ? fromFloat16(halves) : fromBfloat16(halves)
+    const stored = this.#stored(from, count)
+    if (!this.#scale) return stored
+    const { values, stride } = this.#scale
+    for (let i = 0; i < count; i++) stored[i]! *= values[Math.floor((from + i) / stride) % values.length]!
+    return stored
   }
 
   close(): void {
     if (this.#file !== undefined) closeSync(this.#file)
   }
 
-  #bytesAt(from: number, length: number): Uint8Array {
+  #stored(from: number, count: number): Float32Array {
+    if (this.#place || this.#bytes?.length) {
+      const { width, decode } = this.#type
+      return decode(this.#bytesAt(from * width, count * width))
+    }
+    return Float32Array.from(this.#floats!.slice(from, from + count))
+  }
+
+  #bytesAt(from: number, length: number): ArrayBuffer {
     const bytes = new Uint8Array(length)
     if (this.#file === undefined || !this.#place) bytes.set(this.#bytes!.subarray(from, from + length))
     else if (readSync(this.#file, bytes, 0, length, this.#place.offset + from) < length)
       throw new EngineError('model', `${this.#place.path} ends before its weights do; download it again.`)
-    return bytes
+    return bytes.buffer
   }
 }
 
-/** The upper halves of float32. */
-function fromBfloat16(source: Uint16Array): Float32Array {
-  const bits = new Uint32Array(source.length)
-  for (let i = 0; i < source.length; i++) bits[i] = source[i]! << 16
-  return new Float32Array(bits.buffer)
+/** Four bits of exponent, three of fraction, no infinities (arXiv:2209.05433). */
+function fromFloat8(bits: number): number {
+  const sign = bits & 0x80 ? -1 : 1
+  const exponent = (bits >>> 3) & 0xf
+  const fraction = bits & 7
+  if (exponent === 0xf && fraction === 7) return Number.NaN
+  return sign * (exponent === 0 ? fraction * 2 ** -9 : (8 + fraction) * 2 ** (exponent - 10))
 }

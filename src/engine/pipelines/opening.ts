@@ -1,7 +1,7 @@
 /** Opens a pipeline's graphs on the device that was asked for, or on the best that works. */
 
 import type { InferenceSession } from 'onnxruntime-node'
-import { cacheFolder, type CacheSetting } from '../cache/cache-folder.ts'
+import { type CacheSetting, cacheFolder } from '../cache/cache-folder.ts'
 import { bestDevice, candidates, type Device, lacksHardware, unavailable } from '../devices/device.ts'
 import { EngineError } from '../errors.ts'
 import { rewriteAttention } from '../graph/rewrite-attention.ts'

@@ -1,6 +1,6 @@
 /** The numbers of one small tensor; large ones stay in their files. */
 
-import { fromFloat16 } from '../models/float16.ts'
+import { fromBfloat16, fromFloat16 } from '../models/float16.ts'
 import { withFile } from './byte-file.ts'
 import type { StoredTensor } from './stored-tensor.ts'
 
@@ -10,7 +10,5 @@ export function readFloats({ path, dtype, offset, length }: StoredTensor): Float
   if (dtype === 'F32') return new Float32Array(bytes.buffer)
   if (dtype === 'F64') return Float32Array.from(new Float64Array(bytes.buffer))
   if (dtype === 'F16') return fromFloat16(new Uint16Array(bytes.buffer))
-  if (dtype !== 'BF16') return undefined
-  const upper = new Uint16Array(bytes.buffer)
-  return new Float32Array(Uint32Array.from(upper, (half) => half << 16).buffer)
+  return dtype === 'BF16' ? fromBfloat16(new Uint16Array(bytes.buffer)) : undefined
 }
