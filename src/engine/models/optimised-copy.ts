@@ -66,7 +66,9 @@ export async function openCopy(
   if (!entry) return undefined
   try {
     requireWhole(entry.path)
-    return { session: await InferenceSession.create(join(realpathSync(entry.path), GRAPH_FILE), options), entry }
+    const folder = realpathSync(entry.path)
+    const own = withSessionConfig(options, { model_external_initializers_file_folder_path: folder })
+    return { session: await InferenceSession.create(join(folder, GRAPH_FILE), own), entry }
   } catch (error) {
     entry.release()
     dropEntry(cacheDir, key)
@@ -85,9 +87,10 @@ export function keepCopy(copied: Copied & { readonly cacheDir: string }): Promis
   return made
 }
 
-/** Fulfils when every copy that was begun is there, or was given up. */
+/** Fulfils when every copy that was begun is there, or was given up; the program does not end before. */
 export function copiesMade(): Promise<void> {
-  return making
+  const held = setInterval(() => {}, 60_000)
+  return making.finally(() => clearInterval(held))
 }
 
 /** One after another: each takes the memory of its model. */
@@ -118,18 +121,13 @@ export interface CopyOrder {
 
 function makeIn(draft: Draft, { encoded, options }: Copied): Promise<void> {
   const saved = {
-    ...options,
+    ...withSessionConfig(options, {
+      optimized_model_external_initializers_file_name: 'weights.bin',
+      optimized_model_external_initializers_min_size_in_bytes: '1024',
+      save_external_prepacked_constant_initializers: '1',
+    }),
     intraOpNumThreads: 1,
     optimizedModelFilePath: join(realpathSync(draft.path), GRAPH_FILE),
-    extra: {
-      ...options.extra,
-      session: {
-        ...(options.extra?.session as object),
-        optimized_model_external_initializers_file_name: 'weights.bin',
-        optimized_model_external_initializers_min_size_in_bytes: '1024',
-        save_external_prepacked_constant_initializers: '1',
-      },
-    },
   }
   const child = fork(fileURLToPath(new URL('./make-copy.js', import.meta.url)), {
     serialization: 'advanced',
@@ -143,6 +141,11 @@ function makeIn(draft: Draft, { encoded, options }: Copied): Promise<void> {
     child.once('exit', (code) => (code === 0 ? resolve() : reject(new Error(`it ended with ${code}`))))
     child.send({ bytes: encoded.bytes, options: saved } satisfies CopyOrder, () => {})
   })
+}
+
+function withSessionConfig(options: InferenceSession.SessionOptions, more: Readonly<Record<string, string>>) {
+  const { session, ...extra } = (options.extra ?? {}) as { session?: object }
+  return { ...options, extra: { ...extra, session: { ...session, ...more } } }
 }
 
 /** Changes when a copy of the same would be another. */
