@@ -46,7 +46,7 @@ export interface FromPretrainedOptions extends LoadOptions {
 export async function openModel(model: string, options: FromPretrainedOptions): Promise<Components> {
   const { device = 'auto', dtype = 'auto' } = options
   if (device !== 'auto') requireDevice(device)
-  requireDtype(dtype)
+  requireDtype(dtype, device)
   const tell = options.onProgress ?? warnOfNotices
   return loadComponents(await openSource(model, options), options, {
     onDevice: (device, reasons) => tell({ status: 'device', device, reasons }),
