@@ -3,6 +3,7 @@
 import { closeSync, existsSync, fstatSync, openSync, readSync, statSync } from 'node:fs'
 import { dirname, isAbsolute, relative, resolve } from 'node:path'
 import protobuf from 'protobufjs/light.js'
+import type { CacheEntry } from '../cache/cache-entries.ts'
 import { EngineError } from '../errors.ts'
 import {
   type NodeProto,
@@ -25,6 +26,8 @@ export interface Place {
 export interface Initializer {
   readonly tensor: TensorProto
   readonly place?: Place
+  /** Its bytes where they are in memory and too many for the graph's own. */
+  readonly bytes?: Uint8Array
 }
 
 /** A graph's outline. `rest` fields are raw, tags included, and are written back as they are. */
@@ -36,6 +39,8 @@ export interface OnnxGraph {
   opsets: OperatorSetIdProto[]
   readonly graphRest: readonly Uint8Array[]
   readonly modelRest: readonly Uint8Array[]
+  /** What is kept in Seedling's cache and weights lie in; used until the session is closed. */
+  readonly entries?: readonly CacheEntry[]
 }
 
 export const MODEL = { graph: 7, opsetImport: 8 }
@@ -71,7 +76,10 @@ function readModel(file: number, size: number, path: string): OnnxGraph {
       for (const part of fields(file, field.body, field.end)) {
         if (part.id === GRAPH.node) {
           const bytes = read(file, part.body, part.end)
-          untouched.set(nodeProto.decode(bytes), bytes)
+          const node = nodeProto.decode(bytes)
+          const constant = outsideConstant(node, path)
+          if (constant) initializers.push(constant)
+          else untouched.set(node, bytes)
         } else if (part.id === GRAPH.initializer) initializers.push(readInitializer(file, part, path))
         // Shapes of values inside the graph are only hints, and would be wrong after rewriting.
         else if (part.id !== GRAPH.valueInfo) graphRest.push(read(file, part.start, part.end))
@@ -92,6 +100,14 @@ function readInitializer(file: number, { body, end }: Field, path: string): Init
   const { externalData, dataLocation: _, ...tensor } = tensorProto.decode(Buffer.concat(parts))
   if (externalData && externalData.length > 0) place = externalPlace(externalData, path)
   return { tensor, ...(place && { place }) }
+}
+
+/** A constant whose bytes lie beside the file is a weight like any other. */
+function outsideConstant({ opType, output, attribute }: NodeProto, path: string): Initializer | undefined {
+  if (opType !== 'Constant') return undefined
+  const { externalData, dataLocation: _, ...tensor } = attribute.find(({ name }) => name === 'value')?.t ?? {}
+  if (!externalData?.length) return undefined
+  return { tensor: { ...(tensor as TensorProto), name: output[0]! }, place: externalPlace(externalData, path) }
 }
 
 /** ONNX keeps weights of a model anywhere below its folder, and nowhere else. */

@@ -17,6 +17,13 @@ export function fromFloat16(source: Uint16Array): Float32Array {
   return target
 }
 
+/** bfloat16 is the upper half of float32. */
+export function fromBfloat16(source: Uint16Array): Float32Array {
+  const bits = new Uint32Array(source.length)
+  for (let i = 0; i < source.length; i++) bits[i] = source[i]! << 16
+  return new Float32Array(bits.buffer)
+}
+
 function halfBits(single: number): number {
   const sign = (single >>> 16) & 0x8000
   const magnitude = single & 0x7fffffff

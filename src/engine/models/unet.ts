@@ -1,9 +1,11 @@
 /** The UNet that predicts a step's noise, whatever its export calls and types its inputs. */
 
 import { EngineError } from '../errors.ts'
+import type { GraphSource } from '../graph/graph-source.ts'
 import { rewriteAttention } from '../graph/rewrite-attention.ts'
 import type { AttentionForm } from '../graph/write-attention.ts'
 import type { Tensor } from '../tensor.ts'
+import { LoraBranches } from './lora-branches.ts'
 import type { Feeds, OnnxRuntimeModel } from './onnx-runtime-model.ts'
 import type { Config } from './pipeline-folder.ts'
 
@@ -26,8 +28,16 @@ export interface ControlNetResiduals {
   readonly midBlockResSample: Tensor
 }
 
+/** What works beside the prompt in a run. */
+export interface UNetAdditions {
+  readonly residuals?: ControlNetResiduals | undefined
+  /** What the branches are fed; nothing for the plain model. */
+  readonly lora?: Feeds | undefined
+}
+
 export class UNet2DConditionModel {
   readonly model: OnnxRuntimeModel
+  readonly branches: LoraBranches
   /** 4, or 9 for inpainting. */
   readonly inChannels: number
   /** Width of the guidance embedding where the model takes its guidance as an input (LCM), else nothing. */
@@ -44,6 +54,7 @@ export class UNet2DConditionModel {
   /** @param model As it was exported, or with its attention fused. */
   constructor(model: OnnxRuntimeModel, config: Config, sampleSize: readonly [height: number, width: number]) {
     this.model = model
+    this.branches = new LoraBranches(model)
     this.attention = model.hasRewrite('attention') ? 'fused' : 'original'
     this.#runningAttention = this.attention
     const { inputs } = model
@@ -85,12 +96,14 @@ export class UNet2DConditionModel {
     sample: Tensor,
     timestep: number,
     conditioning: Conditioning,
-    residuals?: ControlNetResiduals,
+    { residuals, lora }: UNetAdditions = {},
   ): Promise<Tensor> {
-    if (this.model.inputs.has(MID_RESIDUAL) !== (residuals !== undefined))
-      await this.#takeResiduals(residuals !== undefined)
+    const { source, inputs } = this.model
+    if (residuals && !inputs.has(MID_RESIDUAL)) await this.model.setSource(withResiduals(source))
+    if (!residuals && inputs.has(MID_RESIDUAL)) await this.model.setSource(source.withoutResiduals!)
     if (this.attention !== this.#runningAttention) await this.applyAttention()
     const feeds = {
+      ...(lora ?? this.branches.none),
       sample,
       timestep: this.#timestep(timestep, sample.dims[0]!),
       encoder_hidden_states: conditioning.encoderHiddenStates,
@@ -103,17 +116,6 @@ export class UNet2DConditionModel {
     return prediction!
   }
 
-  async #takeResiduals(takes: boolean): Promise<void> {
-    const { source } = this.model
-    const wanted = takes ? source.withResiduals : source.withoutResiduals
-    if (!wanted)
-      throw new EngineError(
-        'model',
-        `${source.path} takes no ControlNet, being an export to ONNX; open the model from PyTorch's weights.`,
-      )
-    await this.model.setSource(wanted)
-  }
-
   /** Scalar in optimum's exports of today; one a row in diffusers' script's; a lone one ("steps") in optimum's of 2023. */
   #timestep(timestep: number, rows: number): Tensor {
     const shape = this.model.inputs.get('timestep')?.shape ?? []
@@ -124,6 +126,15 @@ export class UNet2DConditionModel {
 }
 
 const MID_RESIDUAL = 'mid_block_additional_residual'
+
+/** @throws EngineError 'model' for a graph that was not written by us. */
+export function withResiduals(source: GraphSource): GraphSource {
+  if (source.withResiduals) return source.withResiduals
+  throw new EngineError(
+    'model',
+    `${source.path} takes no ControlNet, being an export to ONNX; open the model from PyTorch's weights.`,
+  )
+}
 
 function residualFeeds({ downBlockResSamples, midBlockResSample }: ControlNetResiduals): Feeds {
   const down = downBlockResSamples.map((sample, i) => [`down_block_additional_residuals.${i}`, sample] as const)

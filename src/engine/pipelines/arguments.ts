@@ -5,6 +5,7 @@ import type { ImageInput } from '../images/image-processor.ts'
 import { Generator, type Generators } from '../random/generator.ts'
 import type { Tensor } from '../tensor.ts'
 import type { PromptOptions } from '../text/prompt-encoder.ts'
+import type { AdapterSelection } from './lora-adapters.ts'
 
 /** 'png': a Buffer an image; 'np': NHWC floats in 0..1; 'latent': latents as the UNet left them, undecoded. */
 export type OutputType = 'png' | 'np' | 'latent'
@@ -45,6 +46,10 @@ export interface GenerateArguments<Output extends OutputType = OutputType> exten
   readonly maskImage?: ImageInput | readonly ImageInput[] | undefined
   /** How much of `image` may change, 0..1: the share of the steps that run. */
   readonly strength?: number | undefined
+  /** The LoRAs of this call alone, in place of those that `setAdapters` set; an empty list uses none. */
+  readonly adapters?: readonly AdapterSelection[] | undefined
+  /** `scale` multiplies the weights of all LoRAs. */
+  readonly crossAttentionKwargs?: { readonly scale?: number | undefined } | undefined
   /**
    * What ControlNets see, in image-to-image and inpainting; text-to-image with a ControlNet takes it as `image`. One for all,
    * or one a prompt; with several ControlNets a list of these, one for each.
@@ -82,9 +87,17 @@ export function checkArguments(args: GenerateArguments): void {
   if (outputType !== undefined && !['png', 'np', 'latent'].includes(outputType))
     throw wrong('outputType', "'png', 'np' or 'latent'", outputType)
   if (args.latents) checkTensor('latents', args.latents)
+  if (args.adapters !== undefined && !Array.isArray(args.adapters))
+    throw wrong('adapters', 'a list of { name, weight }', args.adapters)
+  checkCrossAttentionKwargs(args.crossAttentionKwargs ?? {})
   const generators = args.generator === undefined ? [] : [args.generator].flat()
   if (!generators.every((generator) => generator instanceof Generator))
     throw wrong('generator', 'a Generator or a list of them', args.generator)
+}
+
+function checkCrossAttentionKwargs({ scale = 1, ...others }: { readonly scale?: unknown }): void {
+  if (Object.keys(others).length > 0) throw wrong('crossAttentionKwargs', '{ scale } alone', others)
+  if (!Number.isFinite(scale)) throw wrong('crossAttentionKwargs.scale', 'a finite number', scale)
 }
 
 const CONTROL_ARGUMENTS = [

@@ -2,6 +2,7 @@
 
 import { EngineError } from '../errors.ts'
 import type { Task } from '../families/family.ts'
+import type { LoraFeeds } from '../models/lora-branches.ts'
 import type { Conditioning } from '../models/unet.ts'
 import { concatRows, type Tensor } from '../tensor.ts'
 import type { PromptEmbeds } from '../text/prompt-encoder.ts'
@@ -19,6 +20,7 @@ export interface ConditioningOptions {
   readonly batch: number
   readonly guidanceScale: number
   readonly usesGuidance: boolean
+  readonly lora: LoraFeeds | undefined
 }
 
 /** Encodes the prompts, those that were not encoded before, and adds what the UNet takes beside them. */
@@ -29,7 +31,7 @@ export async function conditioningOf(
 ): Promise<Conditioning> {
   const { unet } = components
   const { batch, guidanceScale, usesGuidance } = options
-  const text = await encodePrompts(components, args, usesGuidance)
+  const text = await encodePrompts(components, args, options)
   const rows = usesGuidance ? 2 * batch : batch
   return {
     ...text,
@@ -41,13 +43,13 @@ export async function conditioningOf(
 async function encodePrompts(
   { promptEncoder, config, family }: Components,
   args: GenerateArguments,
-  usesGuidance: boolean,
+  { usesGuidance, lora }: ConditioningOptions,
 ): Promise<TextRows> {
   const prompts = promptList(args)
   const { promptWeighting = false, clipSkip = 0, numImagesPerPrompt = 1 } = args
   const encodeAll = async (texts: readonly string[], skip: number) => {
     const encoded: PromptEmbeds[] = []
-    for (const text of texts) encoded.push(await promptEncoder.encode(text, { promptWeighting, clipSkip: skip }))
+    for (const text of texts) encoded.push(await promptEncoder.encode(text, { promptWeighting, clipSkip: skip }, lora))
     return encoded
   }
   const encoded = await encodeAll(prompts, clipSkip)

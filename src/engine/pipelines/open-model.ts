@@ -4,8 +4,9 @@ import { existsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Device, requireDevice } from '../devices/device.ts'
 import { EngineError } from '../errors.ts'
+import { type DownloadedModel, downloadModel } from '../hub/download.ts'
+import { parseHubId } from '../hub/hub-id.ts'
 import { requireDtype } from '../models/graph-choice.ts'
-import { downloadPipeline, isRepositoryName } from '../models/hub.ts'
 import { PipelineFolder } from '../models/pipeline-folder.ts'
 import { openCheckpoint } from '../weights/checkpoint.ts'
 import { hasPartWeights } from '../weights/part-weights.ts'
@@ -45,7 +46,7 @@ export interface FromPretrainedOptions extends LoadOptions {
 export async function openModel(model: string, options: FromPretrainedOptions): Promise<Components> {
   const { device = 'auto', dtype = 'auto' } = options
   if (device !== 'auto') requireDevice(device)
-  requireDtype(dtype)
+  requireDtype(dtype, device)
   const tell = options.onProgress ?? warnOfNotices
   return loadComponents(await openSource(model, options), options, {
     onDevice: (device, reasons) => tell({ status: 'device', device, reasons }),
@@ -56,19 +57,24 @@ export async function openModel(model: string, options: FromPretrainedOptions): 
 
 /** What a pipeline would be opened from, a hub's repository brought here first. @throws EngineError 'model' */
 export async function openSource(model: string, options: FromPretrainedOptions = {}): Promise<PipelineSource> {
-  const path = existsSync(model) ? model : await fetchModel(model, options)
-  if (statSync(path).isDirectory() && (PipelineFolder.holdsGraphs(path) || !hasPartWeights(join(path, 'unet'))))
-    return PipelineFolder.open(path)
-  const { variant, vae, textEncoder, dtype } = options
+  const { path, variant } = existsSync(model)
+    ? { path: model, variant: options.variant }
+    : await fetchModel(model, options)
+  const isTorch = !statSync(path).isDirectory() || hasPartWeights(join(path, 'unet'))
+  // Only PyTorch's files have variants.
+  if (!isTorch || (PipelineFolder.holdsGraphs(path) && options.variant === undefined)) return PipelineFolder.open(path)
+  const { vae, textEncoder, dtype } = options
   return new CheckpointSource(await openCheckpoint(path, { variant, vae, textEncoder, prefersHalf: dtype === 'fp16' }))
 }
 
-function fetchModel(model: string, options: FromPretrainedOptions): Promise<string> {
-  if (!isRepositoryName(model))
+function fetchModel(model: string, options: FromPretrainedOptions): Promise<DownloadedModel> {
+  const id = parseHubId(model)
+  if (!id)
     throw new EngineError('model', `There is no folder ${model}; check the path, or give a hub repository as org/name.`)
   const tell = options.onProgress ?? warnOfNotices
-  return downloadPipeline(model, {
+  return downloadModel(id, {
     revision: options.revision,
+    variant: options.variant,
     dtype: options.dtype ?? 'auto',
     onGpu: prefersHalf(options),
     onProgress: (file, loaded, total) => tell({ status: 'download', file, loaded, total }),

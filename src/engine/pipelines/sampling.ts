@@ -3,6 +3,7 @@
 import { EngineError, throwIfAborted } from '../errors.ts'
 import { type NumpyImages, postprocess, toBitmaps, toPng } from '../images/image-processor.ts'
 import { residualsOfRow } from '../models/controlnet.ts'
+import type { Feeds } from '../models/onnx-runtime-model.ts'
 import type { StableDiffusionSafetyChecker } from '../models/safety-checker.ts'
 import type { Conditioning, ControlNetResiduals, UNet2DConditionModel } from '../models/unet.ts'
 import type { AutoencoderKL } from '../models/vae.ts'
@@ -35,6 +36,8 @@ export interface SamplingPlan {
   readonly latents: Tensor
   /** Rows as the UNet takes them: twice as many as latents with guidance. */
   readonly conditioning: Conditioning
+  /** What the UNet's branches are fed; nothing for the plain model. */
+  readonly lora: Feeds | undefined
   /** Where ControlNets take part. */
   readonly control?: Control | undefined
   readonly guidanceScale: number
@@ -145,12 +148,12 @@ export class Sampling<Output extends OutputType = OutputType> {
 
   async #predict(latents: Tensor, timestep: number): Promise<Tensor> {
     this.#fillLatents(latents)
-    const { conditioning, oneRowAtATime, control } = this.#plan
+    const { conditioning, lora, oneRowAtATime, control } = this.#plan
     const part = { from: this.#step / this.steps, to: (this.#step + 1) / this.steps }
     const residuals = await control?.residuals(latents, timestep, conditioning, part, oneRowAtATime)
     return oneRowAtATime
       ? this.#predictByRow(timestep, conditioning, residuals)
-      : this.#models.unet.forward(this.#sample, timestep, conditioning, residuals)
+      : this.#models.unet.forward(this.#sample, timestep, conditioning, { residuals, lora })
   }
 
   async #predictByRow(
@@ -161,8 +164,8 @@ export class Sampling<Output extends OutputType = OutputType> {
     const predictions: Tensor[] = []
     for (const [row, sample] of rowsOf(this.#sample).entries()) {
       const own = conditioningOfRow(conditioning, row)
-      const ownResiduals = residuals && residualsOfRow(residuals, row)
-      predictions.push(await this.#models.unet.forward(sample, timestep, own, ownResiduals))
+      const additions = { residuals: residuals && residualsOfRow(residuals, row), lora: this.#plan.lora }
+      predictions.push(await this.#models.unet.forward(sample, timestep, own, additions))
     }
     return concatRows(predictions)
   }

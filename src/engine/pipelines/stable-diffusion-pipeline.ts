@@ -4,6 +4,7 @@ import { bestDevice, type Device, requireDevice, unavailable } from '../devices/
 import { EngineError, throwIfAborted } from '../errors.ts'
 import type { PipelineClass, Task } from '../families/family.ts'
 import type { Scheduler } from '../schedulers/scheduler.ts'
+import { AdapterLoader } from './adapter-loader.ts'
 import {
   checkArguments,
   checkTensor,
@@ -21,7 +22,7 @@ import { type PipelineOutput, Sampling } from './sampling.ts'
 import { freshScheduler, mendedOffset, mendedScheduler } from './scheduler-state.ts'
 import { startingPoint } from './starting-point.ts'
 
-export class StableDiffusionPipeline {
+export class StableDiffusionPipeline extends AdapterLoader {
   readonly #components: Components
   readonly #task: Task
   #scheduler: Scheduler
@@ -30,6 +31,7 @@ export class StableDiffusionPipeline {
 
   /** @param components Another pipeline's; its models are shared, not copied. */
   constructor(components: Components) {
+    super()
     this.#components = components
     if (this.usesControlNet && !components.controlnet?.length)
       throw new EngineError('argument', 'This pipeline needs a ControlNet; give one as `controlnet`.')
@@ -88,7 +90,7 @@ export class StableDiffusionPipeline {
   }
 
   /** What other pipelines are made from, with the scheduler as it is now. */
-  get components(): Components {
+  override get components(): Components {
     return { ...this.#components, scheduler: this.scheduler }
   }
 
@@ -223,7 +225,8 @@ export class StableDiffusionPipeline {
     const sized = ownSize ? { ...args, ...(await controlSize(controlImages, args, info.vaeScaleFactor)) } : args
     const start = await startingPoint(task, pipelineClass, this.#components, scheduler, sized, defaults, batch)
     const [height, width] = start.latents.dims.slice(2).map((side) => side * info.vaeScaleFactor) as [number, number]
-    const options = { task, height, width, batch, guidanceScale, usesGuidance }
+    const lora = this.#components.loras.feeds(args.adapters, args.crossAttentionKwargs?.scale)
+    const options = { task, height, width, batch, guidanceScale, usesGuidance, lora }
     const conditioning = await conditioningOf(this.#components, args, options)
     const control =
       controlImages &&
@@ -239,6 +242,7 @@ export class StableDiffusionPipeline {
     return new Sampling<Output>(this.#components, {
       ...start,
       conditioning,
+      lora: lora?.byPart.get('unet'),
       ...(control && { control }),
       guidanceScale,
       usesGuidance,
