@@ -385,6 +385,16 @@ describe('describeFile', () => {
     ['a motion module of AnimateDiff', 'other', one('down_blocks.0.motion_modules.0.temporal_transformer.norm.weight')],
     ['an upscaler of pictures', 'other', one('model.1.sub.0.RDB1.conv1.0.weight')],
     ['Stable Diffusion 3', 'other', one('model.diffusion_model.joint_blocks.0.x_block.attn.qkv.weight')],
+    [
+      'a checkpoint of 8-bit numbers with scales',
+      'other',
+      one('model.diffusion_model.input_blocks.1.1.proj_in.scale_weight', 'model.diffusion_model.scaled_fp8'),
+    ],
+    [
+      'a checkpoint quantised to 4 bits',
+      'other',
+      one('down_blocks.0.attentions.0.proj_in.weight.quant_state.bitsandbytes__nf4'),
+    ],
     ['Stable Video Diffusion', 'other', one('model.diffusion_model.input_blocks.1.0.time_stack.in_layers.0.weight')],
     ['Stable Cascade', 'other', one('clip_txt_mapper.weight')],
     ['the Stable Diffusion x4 Upscaler', 'other', one('model.diffusion_model.label_emb.weight')],
