@@ -3,7 +3,7 @@
 import { bytesOf, type Dtype, type TinyTensors } from '../tiny-checkpoint.ts'
 import { zipOf } from './stored.ts'
 
-const STORAGES: Readonly<Record<Dtype, string>> = { F32: 'FloatStorage', F16: 'HalfStorage', BF16: 'BFloat16Storage' }
+const STORAGES: Partial<Record<Dtype, string>> = { F32: 'FloatStorage', F16: 'HalfStorage', BF16: 'BFloat16Storage' }
 
 export function torchArchive(tensors: TinyTensors): Buffer {
   const entries: Record<string, Buffer> = {}
