@@ -82,6 +82,7 @@ function fetchModel(model: string, options: FromPretrainedOptions): Promise<Down
   })
 }
 
-function warnOfNotices(progress: LoadProgress): void {
+/** What hears of a loading that nobody listens to. */
+export function warnOfNotices(progress: LoadProgress): void {
   if (progress.status === 'notice') process.emitWarning(progress.message)
 }
