@@ -24,4 +24,5 @@ export interface PictureStore {
   /** Whether any picture of the job is there still. */
   has(job: string): Promise<boolean>
   remove(job: string): Promise<void>
+  close(): void
 }

@@ -94,7 +94,7 @@ describe('a job', () => {
     const { id } = await before.queue.add(newJob())
     ;(await before.engine.call(1)).finish()
     await before.reached(id, 'done')
-    await before.close()
+    await before.stop()
     const after = await openHouse({ dataDir })
     await after.queue.recover()
     const next = await after.queue.add(newJob())
@@ -150,6 +150,7 @@ describe('cancel and delete', () => {
         read: (job, index) => store.read(job, index),
         has: (job) => store.has(job),
         remove: (job) => store.remove(job),
+        close: () => store.close(),
         write: async (job, index, png) => {
           writing()
           await written
@@ -223,7 +224,7 @@ describe('limits', () => {
     const dataDir = await temporaryFolder()
     const before = await openHouse({ dataDir })
     for (let i = 0; i < 5; i++) await before.queue.add(newJob())
-    await before.close()
+    await before.stop()
     const after = await openHouse({ dataDir, limits: { waitingPerPerson: 1, waitingPerGuild: 1 } })
     expect(await after.queue.recover()).toHaveLength(5)
     await expect(after.queue.add(newJob())).rejects.toMatchObject({ code: 'limit' })
@@ -286,6 +287,7 @@ describe('when something breaks', () => {
         read: (job, index) => store.read(job, index),
         has: (job) => store.has(job),
         remove: (job) => store.remove(job),
+        close: () => store.close(),
         write: () => Promise.reject(new StoreError('full', '/data is full.')),
       }),
     })
@@ -299,7 +301,7 @@ describe('when something breaks', () => {
   it('fails a job aloud when its end cannot be stored, and draws it after a restart', async () => {
     const dataDir = await temporaryFolder()
     const full = failing()
-    const { queue, engine, jobs, reached, close } = await openHouse({ dataDir, jobs: full.wrap })
+    const { queue, engine, jobs, reached, stop } = await openHouse({ dataDir, jobs: full.wrap })
     const { id } = await queue.add(newJob())
     await engine.call(1)
     full.on = true
@@ -307,7 +309,7 @@ describe('when something breaks', () => {
     await reached(id, 'failed')
     await expect(queue.answered(id)).rejects.toMatchObject({ code: 'unavailable' })
     expect(await jobs.get(id)).toMatchObject({ state: 'running' })
-    await close()
+    await stop()
 
     const after = await openHouse({ dataDir })
     expect(await after.queue.recover()).toMatchObject([{ id, state: 'queued' }])
@@ -323,7 +325,7 @@ describe('a restart', () => {
     const ids: string[] = []
     for (let i = 0; i < 3; i++) ids.push((await before.queue.add(newJob({ request: { ...request, seed: i } }))).id)
     const { signal, request: interrupted } = await before.engine.call(1)
-    await before.close()
+    await before.stop()
     expect(signal!.aborted).toBe(true)
     await expect(before.queue.add(newJob())).rejects.toMatchObject({ code: 'unavailable' })
     expect(before.engine.calls).toHaveLength(1)
@@ -346,7 +348,7 @@ describe('a restart', () => {
     const [told, untold] = [await before.queue.add(newJob()), await before.queue.add(newJob())]
     for (const { id } of [told, untold]) await before.reached(id, 'done')
     await before.queue.answered(told.id)
-    await before.close()
+    await before.stop()
 
     const after = await openHouse({ dataDir })
     expect(await after.queue.recover()).toMatchObject([{ id: untold.id, state: 'done' }])
@@ -369,7 +371,7 @@ describe('a restart', () => {
     const before = await openHouse({ dataDir })
     const [often, tooOften] = [newJob({ state: 'running', attempts: 19 }), newJob({ state: 'running', attempts: 20 })]
     for (const job of [often, tooOften]) await before.jobs.put(job)
-    await before.close()
+    await before.stop()
     const { queue, engine, reached } = await openHouse({ dataDir })
     await queue.recover()
     expect((await reached(tooOften.id, 'failed')).error).toBe(
