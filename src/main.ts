@@ -18,22 +18,28 @@ import { VERSION } from './version.ts'
 /** Runs until SIGINT or SIGTERM and gives the exit code; a start that fails says why in one sentence. */
 export async function main(): Promise<number> {
   const signal = stopSignal()
-  const stopped = once(signal, 'abort')
-  let opening: Promise<Program> | undefined
   try {
     if (existsSync('.env')) process.loadEnvFile()
     const config = readConfig(process.env)
-    opening = openProgram(programOptions(config, signal))
-    await Promise.race([opening.then((program) => serve(config, program)), stopped])
-    await stopped
+    while (!signal.aborted) await run(config, signal)
     return 0
   } catch (error) {
     if (signal.aborted) return 0
     console.error(`Seedling cannot start: ${error instanceof Error ? error.message : String(error)}`)
     return 1
+  }
+}
+
+/** Until the signal, or until another program takes over; then this one waits for its turn again. */
+async function run(config: Config, signal: AbortSignal): Promise<void> {
+  const program = await openProgram(programOptions(config, signal))
+  const ended = Promise.race([once(signal, 'abort'), once(program.jobs.lost, 'abort')])
+  try {
+    if (!signal.aborted) await Promise.race([serve(config, program), ended])
+    if (!signal.aborted) await ended
+    if (!signal.aborted) log('Another Seedling has taken over; this one stops serving, and waits.')
   } finally {
-    const program = await opening?.catch(() => undefined)
-    await program?.stop()
+    await program.stop()
   }
 }
 
@@ -53,9 +59,9 @@ function stopSignal(): AbortSignal {
 function programOptions(config: Config, signal: AbortSignal): ProgramOptions {
   const { SEEDLING_DATA: dataDir, REDIS_URL: redisUrl } = config
   return {
-    openJobs: () => openJobStore({ dataDir, redisUrl }),
+    openJobs: (signal) => openJobStore({ dataDir, redisUrl, log, signal }),
     openPictures: () => openPictureStore({ dataDir, days: config.SEEDLING_PICTURE_DAYS, log }),
-    startEngine: () =>
+    startEngine: (signal) =>
       startEngine({
         model: config.SEEDLING_MODEL ?? EMBEDDED_MODEL,
         device: config.SEEDLING_DEVICE,
@@ -71,6 +77,7 @@ function programOptions(config: Config, signal: AbortSignal): ProgramOptions {
     variationStrength: config.SEEDLING_VARIATION_STRENGTH,
     maxSize: config.SEEDLING_MAX_SIZE,
     log,
+    signal,
   }
 }
 

@@ -10,37 +10,41 @@ import type { Limits } from './queue/limits.ts'
 import { JobQueue } from './queue/queue.ts'
 import type { JobStore, PictureStore } from './store/store.ts'
 
-/** What lies outside is opened by whoever wires the program. */
+/** What lies outside is opened by whoever wires the program; the signals give up a start. */
 export interface ProgramOptions {
-  readonly openJobs: () => Promise<JobStore>
+  readonly openJobs: (signal: AbortSignal) => Promise<JobStore>
   readonly openPictures: () => Promise<PictureStore>
-  readonly startEngine: () => Promise<Engine>
+  readonly startEngine: (signal: AbortSignal) => Promise<Engine>
   readonly limits: Limits
   /** How far a variation lies from its picture, 0..1. */
   readonly variationStrength: number
   /** The longest side that may be asked for, in pixels; twice the model's own unless set. */
   readonly maxSize?: number | undefined
   readonly log: Log
+  /** Gives up the start; rejects with its `reason`. */
+  readonly signal?: AbortSignal
 }
 
 type Stop = () => Promise<void> | void
 
 /**
- * Opens the rooms; nobody is served until a platform starts.
+ * Opens the rooms; nobody is served until a platform starts. The engine loads beside the stores, so that a program that
+ * waits for another one's jobs can take over at once.
  * @throws what the stores or the engine throw; what was open by then is closed
  */
 export async function openProgram(options: ProgramOptions): Promise<Program> {
-  const stops: Stop[] = []
+  const failing = new AbortController()
+  const signal = AbortSignal.any([failing.signal, ...(options.signal ? [options.signal] : [])])
+  const opening = [options.openJobs(signal), options.openPictures(), options.startEngine(signal)] as const
   try {
-    const jobs = await options.openJobs()
-    stops.push(() => jobs.close())
-    const pictures = await options.openPictures()
-    stops.push(() => pictures.close())
-    const engine = await options.startEngine()
-    stops.push(() => engine.stop())
-    return new Program(options, { jobs, pictures, engine }, stops)
+    const [jobs, pictures, engine] = await Promise.all(opening)
+    return new Program(options, { jobs, pictures, engine })
   } catch (error) {
-    await stopAll(stops)
+    failing.abort(error)
+    const [jobs, pictures, engine] = await Promise.allSettled(opening)
+    if (engine.status === 'fulfilled') await engine.value.stop()
+    if (pictures.status === 'fulfilled') pictures.value.close()
+    if (jobs.status === 'fulfilled') await jobs.value.close()
     throw error
   }
 }
@@ -60,8 +64,8 @@ export class Program {
   #recovered: Promise<Job[]> | undefined
   #stopping: Promise<void> | undefined
 
-  constructor({ limits, variationStrength, maxSize, log }: ProgramOptions, outside: Outside, stops: Stop[]) {
-    const { jobs, pictures, engine } = outside
+  constructor(options: ProgramOptions, { jobs, pictures, engine }: Outside) {
+    const { limits, variationStrength, maxSize, log } = options
     const queue = new JobQueue({ jobs, pictures, engine, limits, log })
     const presenter = new Presenter(queue, log)
     const largest = maxSize ?? 2 * Math.max(engine.model.width, engine.model.height)
@@ -69,7 +73,7 @@ export class Program {
     this.rooms = { commands, queue, pictures, presenter, log }
     this.jobs = jobs
     this.engine = engine
-    this.#stops = [...stops, () => queue.close()]
+    this.#stops = [() => jobs.close(), () => pictures.close(), () => engine.stop(), () => queue.close()]
   }
 
   /** From now on its jobs are drawn in it, also before it is started: a message can be edited without a connection. */
