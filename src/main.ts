@@ -66,6 +66,7 @@ function programOptions(config: Config, signal: AbortSignal): ProgramOptions {
         model: config.SEEDLING_MODEL ?? EMBEDDED_MODEL,
         device: config.SEEDLING_DEVICE,
         cacheDir: join(dataDir, 'cache'),
+        timeout: config.SEEDLING_ENGINE_TIMEOUT,
         log,
         signal,
       }),

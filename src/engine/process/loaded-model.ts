@@ -19,12 +19,20 @@ export interface LoadedModel {
   readonly latentRgb: LatentRgb | undefined
 }
 
-/** @throws EngineError `model`, `device` */
-export async function loadModel(options: LoadOptions, onNotice: (message: string) => void): Promise<LoadedModel> {
+/**
+ * @param onSign told that something goes on
+ * @throws EngineError `model`, `device`
+ */
+export async function loadModel(
+  options: LoadOptions,
+  onNotice: (message: string) => void,
+  onSign: () => void,
+): Promise<LoadedModel> {
   const { model, device = 'auto', threads = usableCores(), cacheDir } = options
   const opened = await StableDiffusionPipeline.fromPretrained(model, {
     device: device as Device | 'auto',
     onProgress: (progress) => {
+      onSign()
       if (progress.status === 'notice') onNotice(progress.message)
     },
     sessionOptions: { intraOpNumThreads: threads },

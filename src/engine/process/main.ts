@@ -30,7 +30,12 @@ function obey(order: Order): void {
   if (order.type === 'cancel') {
     cancelled.get(order.id)?.abort()
   } else if (order.type === 'load') {
-    model = loadModel(order.options, (message) => tell({ type: 'notice', message }))
+    const onNotice = (message: string) => tell({ type: 'notice', message })
+    model = loadModel(
+      order.options,
+      onNotice,
+      seldom(() => tell({ type: 'loading' })),
+    )
     model.then(
       ({ facts }) => tell({ type: 'loaded', model: facts }),
       (error) => tell({ type: 'notLoaded', error: reported(error) }),
@@ -51,9 +56,19 @@ async function generate({ id, request, preview }: Extract<Order, { type: 'genera
     })
     tell({ type: 'done', id, images })
   } catch (error) {
-    if (!signal.aborted) tell({ type: 'failed', id, error: reported(error) })
+    tell(signal.aborted ? { type: 'cancelled', id } : { type: 'failed', id, error: reported(error) })
   } finally {
     cancelled.delete(id)
+  }
+}
+
+/** At most once a second: a download tells of every piece. */
+function seldom(act: () => void): () => void {
+  let actedAt = Number.NEGATIVE_INFINITY
+  return () => {
+    if (performance.now() - actedAt < 1000) return
+    actedAt = performance.now()
+    act()
   }
 }
 

@@ -20,13 +20,15 @@ export type Order =
   | { readonly type: 'generate'; readonly id: number; readonly request: ImagesRequest; readonly preview: boolean }
   | { readonly type: 'cancel'; readonly id: number }
 
-/** From the engine. A request ends with `done` or `failed`; one that was cancelled says nothing more. */
+/** From the engine. A request ends with `done`, `failed` or `cancelled`; whatever is said is a sign of life. */
 export type Report =
   | { readonly type: 'loaded'; readonly model: Model }
   | { readonly type: 'notLoaded'; readonly error: ReportedError }
   | { readonly type: 'notice'; readonly message: string }
+  | { readonly type: 'loading' }
   | { readonly type: 'progress'; readonly id: number; readonly progress: EngineProgress }
   | { readonly type: 'done'; readonly id: number; readonly images: EngineImage[] }
+  | { readonly type: 'cancelled'; readonly id: number }
   | { readonly type: 'failed'; readonly id: number; readonly error: ReportedError }
 
 /** An EngineError; errors lose their class and code on the way. */
