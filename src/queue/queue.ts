@@ -3,6 +3,7 @@
 import { EventEmitter } from 'node:events'
 import { UserError } from '../job/errors.ts'
 import { isFinished, type Job, type Progress } from '../job/job.ts'
+import { StoreError } from '../store/errors.ts'
 import { FairQueue } from './fairness.ts'
 import { guildOf, type Limits, personOf } from './limits.ts'
 import { Outage } from './outage.ts'
@@ -96,11 +97,22 @@ export class JobQueue extends EventEmitter<QueueEvents> {
   }
 
   /**
-   * Records the message that shows the job, as soon as the store lets it: who posted it cannot take it back.
+   * Records the message that shows the job; while the store is away it is known here, and recorded as soon as that can be.
    * @throws UserError `gone`; Error at a stop
    */
-  placed(id: string, message: string): Promise<Job> {
-    return this.#outage.outlast(() => this.#records.change(id, (job) => placed(job, message)))
+  async placed(id: string, message: string): Promise<Job> {
+    const store = () => this.#records.change(id, (job) => placed(job, message))
+    try {
+      return await store()
+    } catch (error) {
+      const live = this.#records.live.get(id)
+      if (!(error instanceof StoreError) || !live) return this.#outage.outlast(store)
+      live.job = placed(live.job, message)
+      this.#outage.outlast(store).catch((error) => this.#log(id, error))
+      // Heard once it is followed.
+      setImmediate(() => this.emit('change', live.job, this.#progress(live)))
+      return live.job
+    }
   }
 
   /** Records that the last view reached its place, as soon as the store lets it. @throws Error at a stop */

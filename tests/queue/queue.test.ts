@@ -90,7 +90,7 @@ describe('a job', () => {
     await queue.cancel(ids[2]!)
     expect(queue.progress(ids[3]!).position).toBe(1)
     const told = () => changes.filter(({ job }) => job.id === ids[3]).map(({ progress }) => progress.position)
-    await vi.waitFor(() => expect(told()).toEqual([3, 2, 1]))
+    await vi.waitFor(() => expect(told()).toEqual([3, 2, 1]), WAIT)
   })
 
   it('knows the speed of the model after a restart', async () => {
