@@ -8,6 +8,7 @@ import { createPlayground } from './bot/playground/index.ts'
 import { Presenter } from './bot/presenter.ts'
 import type { Rooms } from './bot/rooms.ts'
 import { Commands } from './commands/commands.ts'
+import { maxSizeOf } from './commands/request.ts'
 import { type Config, readConfig } from './config.ts'
 import { EMBEDDED_MODEL } from './embedded-model.ts'
 import type { Model } from './engine/process/engine.ts'
@@ -15,6 +16,7 @@ import { startEngine } from './engine/process/host.ts'
 import { JobQueue } from './queue/queue.ts'
 import { openJobStore } from './store/jobs.ts'
 import { openPictureStore } from './store/pictures.ts'
+import { unknownSettings } from './unknown-settings.ts'
 import { VERSION } from './version.ts'
 
 /** What must be ended, in the order in which it was begun. */
@@ -28,6 +30,7 @@ export async function main(): Promise<number> {
   try {
     const stopped = once(signal, 'abort')
     if (existsSync('.env')) process.loadEnvFile()
+    for (const sentence of unknownSettings(process.env)) log(sentence)
     await Promise.race([start(readConfig(process.env), stops, log, signal), stopped])
     await stopped
     return 0
@@ -71,7 +74,7 @@ async function start(config: Config, stops: Stops, log: Log, signal: AbortSignal
   const presenter = new Presenter(queue, log)
   const commands = new Commands(queue, engine.model, {
     variationStrength: config.SEEDLING_VARIATION_STRENGTH,
-    maxSize: config.SEEDLING_MAX_SIZE ?? 2 * Math.max(engine.model.width, engine.model.height),
+    maxSize: maxSizeOf(config.SEEDLING_MAX_SIZE, engine.model),
   })
   log(`Seedling ${VERSION}, ${modelLine(engine.model)}`)
   await startPlatforms(config, engine.model, { commands, queue, pictures, presenter, log }, stops)

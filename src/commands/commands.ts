@@ -6,6 +6,7 @@ import { type Author, isFinished, type Job, type JobAction, newJobId, type Place
 import { type Request, randomSeed, singlePicture } from '../job/request.ts'
 import type { JobQueue } from '../queue/queue.ts'
 import type { ActionId } from './actions.ts'
+import { readChatText } from './chat-text.ts'
 import { parseInline } from './inline.ts'
 import { hasChoice, imagineOptions, type Option, type OptionValues } from './options.ts'
 import { parseRequest } from './request.ts'
@@ -48,13 +49,12 @@ export class Commands {
 
   /** Says at once what is wrong with the values, for forms; nothing is queued. @throws UserError `option` */
   check(values: OptionValues): void {
-    parseRequest(values, this.#model, this.#settings.maxSize)
+    this.#request(values)
   }
 
   /** A new picture. @throws UserError `option`, `limit` */
   async imagine(values: OptionValues, context: Context): Promise<Job> {
-    const request = parseRequest(values, this.#model, this.#settings.maxSize)
-    return this.#add('imagine', request, context)
+    return this.#add('imagine', this.#request(values), context)
   }
 
   /**
@@ -94,6 +94,10 @@ export class Commands {
     const job = await this.#queue.get(id)
     if (!job || job.deletedAt) throw new UserError('gone', 'That job is no longer there; use /imagine to draw again.')
     return job
+  }
+
+  #request(values: OptionValues): Request {
+    return parseRequest(readChatText(values), this.#model, this.#settings.maxSize)
   }
 
   #varied(job: Job, index: number): Request {
