@@ -15,6 +15,14 @@ const DISCORD_TOKEN_FORM =
 export const settings = z.object({
   HOST: z.string().default('127.0.0.1').describe('Address that the playground listens on'),
   PORT: port.default(3000).describe('Port that the playground listens on'),
+  SEEDLING_PAGE_PASSWORD: z
+    .string()
+    .optional()
+    .describe('Password of the playground where others can reach it; without one, start prints a link that lets in'),
+  SEEDLING_TRUST_PROXY: z
+    .stringbool({ error: 'must be true or false' })
+    .default(false)
+    .describe('Whether a reverse proxy stands in front of the playground, whose X-Forwarded-For can be trusted'),
   SEEDLING_MODEL: z
     .string()
     .optional()

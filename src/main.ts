@@ -95,7 +95,7 @@ function modelLine({ name, width, height, numInferenceSteps }: Model): string {
 /** Each chat takes up its unanswered jobs as soon as it is connected: one that is away holds up no other. */
 async function startPlatforms(config: Config, model: Model, rooms: Rooms, stops: Stops): Promise<void> {
   const { presenter, queue, log } = rooms
-  const playground = createPlayground({ host: config.HOST, port: config.PORT, model: model.name }, rooms)
+  const playground = createPlayground({ ...playgroundOf(config), model: model.name }, rooms)
   const chats = [
     { name: 'Discord', platform: await discordOf(config, rooms), toTurnOn: 'DISCORD_TOKEN' },
     { name: 'Slack', platform: await slackOf(config, rooms), toTurnOn: 'SLACK_BOT_TOKEN and SLACK_APP_TOKEN' },
@@ -121,6 +121,21 @@ async function startPlatforms(config: Config, model: Model, rooms: Rooms, stops:
       resume(platform)
     }),
   )
+}
+
+function playgroundOf(config: Config) {
+  return {
+    host: config.HOST,
+    port: config.PORT,
+    password: config.SEEDLING_PAGE_PASSWORD,
+    trustsProxy: config.SEEDLING_TRUST_PROXY,
+    dataDir: config.SEEDLING_DATA,
+    limits: {
+      // Two people's, since a family or an office may share an address.
+      jobsPerAddress: 2 * config.SEEDLING_WAITING_PER_PERSON,
+      jobsInAll: config.SEEDLING_WAITING_PER_GUILD,
+    },
+  }
 }
 
 // A chat's library is loaded where it is turned on: both take longer than all the rest.

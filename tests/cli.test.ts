@@ -190,9 +190,9 @@ describe('seedling imagine', () => {
 
   it.each([
     [2, /--colour is not an option; use --negative, .*--out.* or --/i, ['a', '--colour', 'red']],
-    [2, /--setps \(did you mean --steps\?\) is not an option/, ['a', '--setps', '3']],
-    [2, /--v \(the model is .*\) is not an option/, ['a', '--v', '6']],
-    [2, /--tile \(.*\) is not an option/, ['a cat --tile']],
+    [2, /--setps is not an option \(did you mean --steps\?\); use/, ['a', '--setps', '3']],
+    [2, /--v is not an option \(the model is .*\); use/, ['a', '--v', '6']],
+    [2, /--tile is not an option \(.*\); use/, ['a cat --tile']],
     [2, /--seed stands inside the prompt and outside of it/, ['a cat --seed 7', '--seed', '8']],
     [2, /--out stands inside the prompt; write it outside of the quotes/, ['a cat --out there']],
     [2, /steps is “500”; it must be/, ['a cat --steps 500']],

@@ -8,7 +8,7 @@ const CODES: readonly RegExp[] = [
   // https://discord.com/developers/docs/reference#message-formatting
   /<a?:([^\s:<>]+):\d+>/gu,
   /<\/([^:<>]+):\d+>/gu,
-  /<(?:@[!&]?|#|t:|id:)(?:-?\d+|browse|customize|guide|linked-roles)(?::\w+)?()>/gu,
+  /<(?:@[!&]?\d+|#\d+|t:-?\d+(?::\w)?|id:[a-z-]+)()>/gu,
   // https://docs.slack.dev/messaging/formatting-message-text#advanced
   /<(?:[@#]|!subteam\^)[A-Z0-9]+(?:\|([^<>]*))?>/gu,
   /<!(?:here|channel|everyone|date\^[^<>|]*)(?:\|([^<>]*))?>/gu,
@@ -34,7 +34,7 @@ export function readChatText(values: OptionValues): OptionValues {
 function readable(name: string, text: string): string {
   const plain = CODES.reduce((rest, code) => rest.replace(code, (...found) => labelOf(found)), text)
   const link = LINK.exec(plain)?.[0]
-  if (link === undefined) return plain === text ? text : plain.replace(/[^\S\n]{2,}/gu, ' ')
+  if (link === undefined) return plain === text ? text : plain.replace(/\s{2,}/gu, ' ')
   const shown = link.length > 40 ? `${link.slice(0, 40)}…` : link
   throw new UserError(
     'option',

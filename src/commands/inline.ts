@@ -59,10 +59,17 @@ export function unknownFlags(names: readonly string[], options: readonly Offered
   const known = offered.map(({ name }) => `--${name}`)
   const named = names.slice(0, MAX_NAMED).map((name) => {
     const hint = insteadOf(name) ?? meantBy(name, offered)
-    return `--${name.slice(0, 40)}${hint ? ` (${hint})` : ''}`
+    return [`--${name.slice(0, 40)}`, hint ? ` (${hint})` : ''] as const
   })
-  const are = named.length === 1 ? 'is not an option' : 'are no options'
-  return `${listOf(named, 'and')} ${are}; use ${listOf(known, 'or')}.`
+  const [[flag, hint] = ['', '']] = named
+  const what =
+    named.length === 1
+      ? `${flag} is not an option${hint}`
+      : `${listOf(
+          named.map((parts) => parts.join('')),
+          'and',
+        )} are no options`
+  return `${what}; use ${listOf(known, 'or')}.`
 }
 
 function meantBy(name: string, options: readonly Offered[]): string | undefined {

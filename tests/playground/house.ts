@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { createPlayground, type Playground } from '../../src/bot/playground/index.ts'
+import { createPlayground, type Playground, type PlaygroundOptions } from '../../src/bot/playground/index.ts'
 import { Presenter } from '../../src/bot/presenter.ts'
 import type { Rooms } from '../../src/bot/rooms.ts'
 import { Commands } from '../../src/commands/commands.ts'
@@ -16,6 +16,15 @@ import { SquareEngine } from './engine.ts'
 
 /** The page as `npm run build` makes it. */
 export const pageFolder = fileURLToPath(new URL('../../dist/bot/playground/page', import.meta.url))
+
+/** For this machine alone, on any free port. */
+export const quiet: PlaygroundOptions = {
+  host: '127.0.0.1',
+  port: 0,
+  model: 'tiny',
+  pageFolder,
+  limits: { jobsPerAddress: 10, jobsInAll: 50 },
+}
 
 export interface House extends Rooms {
   readonly playground: Playground
@@ -29,24 +38,23 @@ export interface House extends Rooms {
   clear(): Promise<void>
 }
 
-export interface HouseOptions {
-  readonly dataDir?: string
-  readonly port?: number
+export interface HouseOptions extends Partial<PlaygroundOptions> {
+  readonly waitingPerPerson?: number
 }
 
-export async function openHouse({ dataDir: given, port = 0 }: HouseOptions = {}): Promise<House> {
-  const dataDir = given ?? (await mkdtemp(join(tmpdir(), 'seedling-')))
+export async function openHouse({ waitingPerPerson = 5, ...options }: HouseOptions = {}): Promise<House> {
+  const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'seedling-')))
   const lines: string[] = []
   const log = (line: string) => lines.push(line)
   const jobs = await openJobStore({ dataDir })
   const pictures = await openPictureStore({ dataDir, days: 30, log })
   const engine = new SquareEngine()
-  const limits = { jobsPerMinute: 1000, waitingPerPerson: 5, waitingPerGuild: 50 }
+  const limits = { jobsPerMinute: 1000, waitingPerPerson, waitingPerGuild: 50 }
   const queue = new JobQueue({ jobs, pictures, engine, limits, log })
   const presenter = new Presenter(queue, log)
   const commands = new Commands(queue, model, { variationStrength: 0.25, maxSize: 128 })
   const rooms: Rooms = { commands, queue, pictures, presenter, log }
-  const playground = createPlayground({ host: '127.0.0.1', port, model: 'tiny', pageFolder }, rooms)
+  const playground = createPlayground({ ...quiet, ...options, dataDir }, rooms)
   presenter.add(playground)
   await playground.start()
   for (const job of await queue.recover()) presenter.resume(job)

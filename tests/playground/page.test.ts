@@ -195,27 +195,17 @@ describe.skipIf(missing)('the page', () => {
     await dialog.waitFor({ state: 'detached' })
   })
 
-  it('shows a job to whoever follows its link, without the buttons that are not theirs', async () => {
+  it('shows a job to its author by an address, and to nobody else', async () => {
     const author = await visit()
     const said = await draw(author, 'a lighthouse')
-    await said.hover()
-    await said.getByRole('button', { name: 'Copy a link to this job' }).click()
-    await said.getByRole('button', { name: 'Copied' }).waitFor()
-    const link: string = await author.evaluate('navigator.clipboard.readText()')
-    const job = link.split('#')[1]!
-    expect(link).toBe(`${house.playground.address}/#${job}`)
+    const job = (await author.locator('li.message').getAttribute('id'))!.slice('job-'.length)
+    await author.evaluate(`location.hash = '${job}'`)
+    await author.locator(`#job-${job}.message-shown`).waitFor()
+    await pictures(said).waitFor()
 
     const stranger = await visit(`/#${job}`)
-    const shown = message(stranger, 'a lighthouse')
-    await pictures(shown).waitFor()
-    expect(await shown.getByRole('group').textContent()).toBe('🔄V1U1')
-    const forged = `fetch('/api/act', { method: 'POST', headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ id: 'delete:0:${job}' }) }).then((answer) => answer.status)`
-    expect(await stranger.evaluate(forged)).toBe(403)
-    await author.reload()
-    await pictures(said).waitFor()
-    await said.getByRole('button', { name: 'Delete' }).click()
-    await shown.waitFor({ state: 'detached' })
+    await stranger.locator('.sentence').getByText('That job was drawn elsewhere; ask for it there.').waitFor()
+    expect(await stranger.locator('body').textContent()).not.toContain('lighthouse')
   })
 
   it('says what is wrong to the visitor alone, and gives the line back', async () => {

@@ -2,6 +2,7 @@
 
 import type { Failure, Message, Session } from '../message.ts'
 
+export const login = (password: string): Promise<void> => post('/api/login', { password })
 export const openSession = (): Promise<Session> => post('/api/session', {})
 export const imagine = (text: string): Promise<Message> => post('/api/imagine', { text })
 export const show = (job: string): Promise<Message> => ask(`/api/jobs/${encodeURIComponent(job)}`)

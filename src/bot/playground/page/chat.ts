@@ -144,8 +144,6 @@ export class Chat {
     this.#receive(message)
     this.shown = { job: message.job }
     this.#changed()
-    // The stream follows the jobs that were known when it began.
-    if (!message.mine) void this.#connect()
   }
 
   #receive(message: Message): void {

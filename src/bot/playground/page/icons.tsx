@@ -43,13 +43,6 @@ export const EditIcon = () => (
   </Icon>
 )
 
-export const LinkIcon = () => (
-  <Icon>
-    <path d="M8.500 11.500a3 3 0 0 0 4.300 0l2.800-2.800a3 3 0 0 0-4.300-4.300l-1 1" />
-    <path d="M11.500 8.500a3 3 0 0 0-4.300 0l-2.800 2.800a3 3 0 0 0 4.300 4.300l1-1" />
-  </Icon>
-)
-
 export const SendIcon = () => (
   <Icon>
     <path d="M10 16V4.500M5 9.300 10 4.300l5 5" />

@@ -3,7 +3,7 @@
 import { useState } from 'preact/hooks'
 import type { Message } from '../message.ts'
 import { CopyButton } from './copy.tsx'
-import { CopyIcon, EditIcon, LinkIcon, Sprout } from './icons.tsx'
+import { CopyIcon, EditIcon, Sprout } from './icons.tsx'
 import { Pictures } from './pictures.tsx'
 import { Time } from './time.tsx'
 
@@ -122,7 +122,7 @@ function Parameters({ message }: { message: Message }) {
   )
 }
 
-function Tools({ message: { job, command }, onEdit }: { message: Message; onEdit: (line: string) => void }) {
+function Tools({ message: { command }, onEdit }: { message: Message; onEdit: (line: string) => void }) {
   return (
     <span class="tools">
       {command && (
@@ -141,9 +141,6 @@ function Tools({ message: { job, command }, onEdit }: { message: Message; onEdit
           </button>
         </>
       )}
-      <CopyButton text={`${location.origin}/#${job}`} label="Copy a link to this job">
-        <LinkIcon />
-      </CopyButton>
     </span>
   )
 }
