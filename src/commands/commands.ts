@@ -3,7 +3,7 @@
 import type { Model } from '../engine/process/engine.ts'
 import { UserError } from '../job/errors.ts'
 import { isFinished, type Job, type JobAction, newJobId } from '../job/job.ts'
-import { type Request, randomSeed, singlePicture } from '../job/request.ts'
+import { MAX_UPSCALE, mayEnlarge, type Request, randomSeed, singlePicture } from '../job/request.ts'
 import type { JobQueue } from '../queue/queue.ts'
 import { type Context, isAuthor, maySee } from './access.ts'
 import type { ActionId } from './actions.ts'
@@ -20,8 +20,6 @@ export interface CommandSettings {
   /** The longest side that may be asked for, in pixels. */
   readonly maxSize: number
 }
-
-const MAX_UPSCALE = 4
 
 export class Commands {
   /** The options of `/imagine` to offer, for the model that runs. */
@@ -119,7 +117,7 @@ export class Commands {
 
 function enlarged(job: Job, index: number): Request {
   const picture = pictureRequest(job, index)
-  if (picture.upscale >= MAX_UPSCALE) {
+  if (!mayEnlarge(picture)) {
     throw new UserError(
       'option',
       `upscale is ${picture.upscale}; a picture can be enlarged ${MAX_UPSCALE} times at most.`,

@@ -78,3 +78,17 @@ export const DownIcon = () => (
     <path d="M10 4v11.500M5 10.700l5 5 5-5" />
   </Icon>
 )
+
+export const RerollIcon = () => (
+  <Icon>
+    <path d="M16 10a6 6 0 1 1-1.900-4.400L16 7.300" />
+    <path d="M16 3.500v3.800h-3.800" />
+  </Icon>
+)
+
+export const DeleteIcon = () => (
+  <Icon>
+    <path d="M3.500 5.500h13M8 5.500V4a1 1 0 0 1 1-1h2a1 1 0 0 1 1 1v1.500" />
+    <path d="m5 5.500.700 10a1.500 1.500 0 0 0 1.500 1.500h5.600a1.500 1.500 0 0 0 1.500-1.500l.700-10M8.300 8.700v5M11.700 8.700v5" />
+  </Icon>
+)
