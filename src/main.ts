@@ -13,6 +13,7 @@ import { startEngine } from './engine/process/host.ts'
 import { openProgram, type Program, type ProgramOptions } from './program.ts'
 import { openJobStore } from './store/jobs.ts'
 import { openPictureStore } from './store/pictures.ts'
+import { unknownSettings } from './unknown-settings.ts'
 import { VERSION } from './version.ts'
 
 /** Runs until SIGINT or SIGTERM and gives the exit code; a start that fails says why in one sentence. */
@@ -20,6 +21,7 @@ export async function main(): Promise<number> {
   const signal = stopSignal()
   try {
     if (existsSync('.env')) process.loadEnvFile()
+    for (const sentence of unknownSettings(process.env)) log(sentence)
     const config = readConfig(process.env)
     while (!signal.aborted) await run(config, signal)
     return 0
@@ -90,7 +92,7 @@ function log(line: string): void {
 async function serve(config: Config, program: Program): Promise<void> {
   const { rooms, engine } = program
   log(`Seedling ${VERSION}, ${modelLine(engine.model)}`)
-  const playground = createPlayground({ host: config.HOST, port: config.PORT, model: engine.model.name }, rooms)
+  const playground = createPlayground({ ...playgroundOf(config), model: engine.model.name }, rooms)
   const chats = [
     { name: 'Discord', platform: await discordOf(config, rooms), toTurnOn: 'DISCORD_TOKEN' },
     { name: 'Slack', platform: await slackOf(config, rooms), toTurnOn: 'SLACK_BOT_TOKEN and SLACK_APP_TOKEN' },
@@ -109,6 +111,21 @@ async function serve(config: Config, program: Program): Promise<void> {
 
 function modelLine({ name, width, height, numInferenceSteps }: Model): string {
   return `model ${name} (${width}x${height}, ${numInferenceSteps} steps)`
+}
+
+function playgroundOf(config: Config) {
+  return {
+    host: config.HOST,
+    port: config.PORT,
+    password: config.SEEDLING_PAGE_PASSWORD,
+    trustsProxy: config.SEEDLING_TRUST_PROXY,
+    dataDir: config.SEEDLING_DATA,
+    limits: {
+      // Two people's, since a family or an office may share an address.
+      jobsPerAddress: 2 * config.SEEDLING_WAITING_PER_PERSON,
+      jobsInAll: config.SEEDLING_WAITING_PER_GUILD,
+    },
+  }
 }
 
 // A chat's library is loaded where it is turned on: both take longer than all the rest.

@@ -2,7 +2,7 @@
 
 import { type Action, formatActionId } from '../commands/actions.ts'
 import { isFinished, type Job, type JobState, type Progress } from '../job/job.ts'
-import type { Noise } from '../job/request.ts'
+import { mayEnlarge, type Noise } from '../job/request.ts'
 
 export interface View {
   readonly job: string
@@ -167,10 +167,11 @@ function actionsOf(job: Job): ViewAction[] {
   const reroll = action('reroll', 0, '🔄', 'Draw again with a new seed')
   const remove = action('delete', 0, '🗑', 'Delete')
   const pictures = job.pictures.map(({ index }) => index)
+  const larger = mayEnlarge(job.request) ? pictures : []
   return [
     reroll,
     ...pictures.map((index) => action('vary', index, `V${index + 1}`, `Vary picture ${index + 1}`)),
-    ...pictures.map((index) => action('upscale', index, `U${index + 1}`, `Enlarge picture ${index + 1}`)),
+    ...larger.map((index) => action('upscale', index, `U${index + 1}`, `Enlarge picture ${index + 1}`)),
     remove,
   ]
 }

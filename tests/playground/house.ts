@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { createPlayground, type Playground } from '../../src/bot/playground/index.ts'
+import { createPlayground, type Playground, type PlaygroundOptions } from '../../src/bot/playground/index.ts'
 import type { Rooms } from '../../src/bot/rooms.ts'
 import { openProgram } from '../../src/program.ts'
 import { openJobStore } from '../../src/store/jobs.ts'
@@ -13,6 +13,15 @@ import { SquareEngine } from './engine.ts'
 
 /** The page as `npm run build` makes it. */
 export const pageFolder = fileURLToPath(new URL('../../dist/bot/playground/page', import.meta.url))
+
+/** For this machine alone, on any free port. */
+export const quiet: PlaygroundOptions = {
+  host: '127.0.0.1',
+  port: 0,
+  model: 'tiny',
+  pageFolder,
+  limits: { jobsPerAddress: 10, jobsInAll: 50 },
+}
 
 export interface House extends Rooms {
   readonly playground: Playground
@@ -26,25 +35,24 @@ export interface House extends Rooms {
   clear(): Promise<void>
 }
 
-export interface HouseOptions {
-  readonly dataDir?: string
-  readonly port?: number
+export interface HouseOptions extends Partial<PlaygroundOptions> {
+  readonly waitingPerPerson?: number
 }
 
-export async function openHouse({ dataDir: given, port = 0 }: HouseOptions = {}): Promise<House> {
-  const dataDir = given ?? (await mkdtemp(join(tmpdir(), 'seedling-')))
+export async function openHouse({ waitingPerPerson = 5, ...options }: HouseOptions = {}): Promise<House> {
+  const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'seedling-')))
   const lines: string[] = []
   const log = (line: string) => lines.push(line)
   const program = await openProgram({
     openJobs: () => openJobStore({ dataDir }),
     openPictures: () => openPictureStore({ dataDir, days: 30, log }),
     startEngine: async () => new SquareEngine(),
-    limits: { jobsPerMinute: 1000, waitingPerPerson: 5, waitingPerGuild: 50 },
+    limits: { jobsPerMinute: 1000, waitingPerPerson, waitingPerGuild: 50 },
     variationStrength: 0.25,
     log,
   })
   const { rooms } = program
-  const playground = createPlayground({ host: '127.0.0.1', port, model: 'tiny', pageFolder }, rooms)
+  const playground = createPlayground({ ...quiet, ...options, dataDir }, rooms)
   program.add(playground)
   await program.start(playground)
   const stop = () => program.stop()
