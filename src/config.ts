@@ -21,6 +21,9 @@ export const settings = z.object({
     .enum(DEVICES, { error: `must be one of ${DEVICES.join(', ')}` })
     .default('auto')
     .describe('What the model runs on'),
+  SEEDLING_ENGINE_TIMEOUT: positive
+    .default(30)
+    .describe('Seconds without a step after which a frozen engine is started again; longer where steps are slow'),
   REDIS_URL: z
     .url({ protocol: /^rediss?$/, error: 'must be a redis:// address' })
     .optional()
@@ -36,7 +39,7 @@ export const settings = z.object({
   HF_TOKEN: z.string().optional().describe('Token for models of the hub that need one'),
   SEEDLING_JOBS_PER_MINUTE: positive.default(30).describe('Jobs that may start per guild and minute; others wait'),
   SEEDLING_WAITING_PER_PERSON: positive.default(5).describe('Jobs that one person may have waiting'),
-  SEEDLING_WAITING_PER_GUILD: positive.default(50).describe('Jobs that a guild may have waiting'),
+  SEEDLING_WAITING_PER_GUILD: positive.default(50).describe('People who may have jobs waiting in a guild'),
   SEEDLING_PICTURE_DAYS: positive.default(30).describe('Days that pictures are kept'),
   SEEDLING_MAX_SIZE: positive.optional().describe("Longest side in pixels; twice the model's own unless set"),
   SEEDLING_VARIATION_STRENGTH: z.coerce

@@ -78,10 +78,12 @@ export function viewOf(job: Job, progress: Progress): View {
   }
 }
 
+const PAUSED = 'paused on our side: nothing can be stored just now, and it goes on by itself'
+
 const TITLES = { imagine: 'Imagine', reroll: 'Re-roll', vary: 'Variation', upscale: 'Upscale' } as const
 
-function statusOf(job: Job, { position, etaSeconds, step, steps }: Progress): string {
-  const eta = etaSeconds === undefined ? [] : [`about ${duration(etaSeconds)}`]
+function statusOf(job: Job, { position, etaSeconds, step, steps, paused }: Progress): string {
+  const eta = paused ? [PAUSED] : etaSeconds === undefined ? [] : [`about ${duration(etaSeconds)}`]
   switch (job.state) {
     case 'queued':
       return ['Queued', ...(position === undefined ? [] : [line(position)]), ...eta].join(' · ')

@@ -9,6 +9,7 @@ import {
   StableDiffusionPipeline,
   type Tensor,
 } from '../../src/engine/index.ts'
+import { singleFileTensors, tinyFile, tinyFolder } from './tiny-checkpoint.ts'
 import { compare, ON_CPU, readNpy, tinyPipeline } from './tiny-pipeline.ts'
 
 const FOLDER = fileURLToPath(new URL('../fixtures/lora/', import.meta.url))
@@ -58,10 +59,20 @@ async function drawn(pipe: StableDiffusionPipeline, { loras, weights, scale, inv
     .images
 }
 
-describe.each(['tiny-sd1', 'tiny-sdxl'])('%s agrees with diffusers and peft', (model) => {
+/** The tiny models, as an export to ONNX, as PyTorch's folder, as one file in the original layout. */
+const MODELS: readonly (readonly [form: string, cases: string, path: () => string])[] = [
+  ['tiny-sd1', 'tiny-sd1', () => tinyPipeline('tiny-sd1')],
+  ['tiny-sdxl', 'tiny-sdxl', () => tinyPipeline('tiny-sdxl')],
+  ['SD 1’s folder', 'checkpoint-sd1', () => tinyFolder('sd1')],
+  ['SD 1’s file', 'checkpoint-sd1', () => tinyFile(singleFileTensors('sd1'))],
+  ['SDXL’s folder', 'checkpoint-sdxl', () => tinyFolder('sdxl')],
+  ['SDXL’s file', 'checkpoint-sdxl', () => tinyFile(singleFileTensors('sdxl'))],
+]
+
+describe.each(MODELS)('%s agrees with diffusers and peft', (_form, model, path) => {
   let pipe: StableDiffusionPipeline
   beforeAll(async () => {
-    pipe = await opened(model)
+    pipe = await StableDiffusionPipeline.fromPretrained(path(), ON_CPU)
   })
 
   it.each(golden.cases.filter((one) => one.model === model))('$name', async (one) => {

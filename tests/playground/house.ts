@@ -5,13 +5,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { createPlayground, type Playground } from '../../src/bot/playground/index.ts'
-import { Presenter } from '../../src/bot/presenter.ts'
 import type { Rooms } from '../../src/bot/rooms.ts'
-import { Commands } from '../../src/commands/commands.ts'
-import { JobQueue } from '../../src/queue/queue.ts'
+import { openProgram } from '../../src/program.ts'
 import { openJobStore } from '../../src/store/jobs.ts'
 import { openPictureStore } from '../../src/store/pictures.ts'
-import { model } from '../fakes/engine.ts'
 import { SquareEngine } from './engine.ts'
 
 /** The page as `npm run build` makes it. */
@@ -38,28 +35,22 @@ export async function openHouse({ dataDir: given, port = 0 }: HouseOptions = {})
   const dataDir = given ?? (await mkdtemp(join(tmpdir(), 'seedling-')))
   const lines: string[] = []
   const log = (line: string) => lines.push(line)
-  const jobs = await openJobStore({ dataDir })
-  const pictures = await openPictureStore({ dataDir, days: 30, log })
-  const engine = new SquareEngine()
-  const limits = { jobsPerMinute: 1000, waitingPerPerson: 5, waitingPerGuild: 50 }
-  const queue = new JobQueue({ jobs, pictures, engine, limits, log })
-  const presenter = new Presenter(queue, log)
-  const commands = new Commands(queue, model, { variationStrength: 0.25, maxSize: 128 })
-  const rooms: Rooms = { commands, queue, pictures, presenter, log }
+  const program = await openProgram({
+    openJobs: () => openJobStore({ dataDir }),
+    openPictures: () => openPictureStore({ dataDir, days: 30, log }),
+    startEngine: async () => new SquareEngine(),
+    limits: { jobsPerMinute: 1000, waitingPerPerson: 5, waitingPerGuild: 50 },
+    variationStrength: 0.25,
+    log,
+  })
+  const { rooms } = program
   const playground = createPlayground({ host: '127.0.0.1', port, model: 'tiny', pageFolder }, rooms)
-  presenter.add(playground)
-  await playground.start()
-  for (const job of await queue.recover()) presenter.resume(job)
-  const stop = async () => {
-    await playground.stop()
-    await queue.close()
-    await presenter.stop()
-    pictures.close()
-    await jobs.close()
-  }
+  program.add(playground)
+  await program.start(playground)
+  const stop = () => program.stop()
   const clear = async () => {
     await stop()
     await rm(dataDir, { recursive: true, force: true })
   }
-  return { ...rooms, playground, engine, dataDir, lines, stop, clear }
+  return { ...rooms, playground, engine: program.engine as SquareEngine, dataDir, lines, stop, clear }
 }

@@ -297,7 +297,7 @@ async function eventually<Value>(attempt: () => Promise<Value>): Promise<Value> 
     try {
       return await attempt()
     } catch (error) {
-      if (tries === 100) throw error
+      if (tries === 6000) throw error
       await new Promise((resolve) => setTimeout(resolve, 10))
     }
   }

@@ -8,7 +8,7 @@ import { type House, openHouse } from './house.ts'
 
 if (missing) process.stderr.write(`\n${missing}\n\n`)
 
-const WAIT_MS = 15_000
+const WAIT_MS = 180_000
 const COLOURS = [
   [255, 0, 0],
   [0, 255, 0],

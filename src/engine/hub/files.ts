@@ -2,11 +2,13 @@
 
 import { EngineError } from '../errors.ts'
 import { chooseGraph, type Dtype } from '../models/graph-choice.ts'
-import { choosePartFiles, requireVariant } from '../weights/part-files.ts'
+import { choosePartFiles, requireVariant, variantsIn } from '../weights/part-files.ts'
 
 export interface Wanted {
   /** One file of the repository, and nothing else. */
   readonly file?: string | undefined
+  /** One file of weights, called like one of these, or alone. */
+  readonly usualFiles?: readonly string[] | undefined
   readonly dtype: Dtype
   /** Whether 'auto' prefers half precision. */
   readonly onGpu: boolean
@@ -56,32 +58,55 @@ export function neededFiles<File extends { readonly path: string }>(
   wanted: Wanted,
 ): NeededFiles<File> {
   if (wanted.file !== undefined) return oneFile(name, files, wanted.file)
+  if (wanted.usualFiles) {
+    const paths = files.map(({ path }) => path)
+    return oneFile(name, files, adapterFileAmong(name, paths, wanted.usualFiles))
+  }
   const listing = new Listing(files)
   const isPipeline = listing.has('model_index.json')
   const isTorch = listing.torchFiles('unet', {}) !== undefined
-  requireVariant(
-    name,
-    ['', ...TORCH_PARTS].flatMap((part) => listing.namesIn(part)),
-    wanted.variant,
-  )
+  const names = ['', ...TORCH_PARTS].flatMap((part) => listing.namesIn(part))
+  requireVariant(name, names, wanted.variant)
   if (isPipeline && listing.graphs('unet').length > 0 && !(isTorch && wanted.variant !== undefined)) {
     const graphs = GRAPH_PARTS.flatMap((part) => graphFiles(listing, part, wanted))
     return { files: listing.paths([...listing.configs(), ...graphs]), entry: '' }
   }
-  const variant = wanted.variant ?? wanted.impliedVariant
+  const variant = chosenVariant(names, wanted)
+  const torch = { ...wanted, variant }
   if (isPipeline && isTorch) {
-    const weights = TORCH_PARTS.flatMap((part) => torchFiles(listing, part, wanted))
+    const weights = TORCH_PARTS.flatMap((part) => torchFiles(listing, part, torch))
     return { files: listing.paths([...listing.configs(), ...weights]), entry: '', variant }
   }
   // A ControlNet or a VAE has a repository of its own.
   if (listing.has('config.json') && listing.torchFiles('', {}) !== undefined)
-    return { files: listing.paths(['config.json', ...torchFiles(listing, '', wanted)]), entry: '', variant }
+    return { files: listing.paths(['config.json', ...torchFiles(listing, '', torch)]), entry: '', variant }
   if (isPipeline && listing.namesIn('transformer').length > 0)
     throw new EngineError(
       'model',
       `${name} is a pipeline with a transformer and no UNet, which is of another family than Stable Diffusion; give one of Stable Diffusion or SDXL.`,
     )
   return onlyCheckpoint(name, files)
+}
+
+function chosenVariant(names: readonly string[], { variant, impliedVariant }: Wanted): string | undefined {
+  if (variant !== undefined || impliedVariant === undefined) return variant
+  return variantsIn(names).has(impliedVariant) ? impliedVariant : undefined
+}
+
+/**
+ * The file of a LoRA or of a textual inversion.
+ * @param name Of what holds the files, for messages. @param usual What it may be called, the best first.
+ * @throws EngineError 'model' where there is none, or several and none of these names.
+ */
+export function adapterFileAmong(name: string, paths: readonly string[], usual: readonly string[]): string {
+  const weights = paths.filter((path) => /\.(?:safetensors|bin|pt)$/.test(path))
+  const safetensors = weights.filter((path) => path.endsWith('.safetensors'))
+  const alone = [safetensors, weights].find(({ length }) => length === 1)?.[0]
+  const found = usual.find((one) => paths.includes(one)) ?? alone
+  if (found !== undefined) return found
+  const what =
+    weights.length === 0 ? 'holds no file of weights' : `holds ${weights.length} files of weights: ${some(weights)}`
+  throw new EngineError('model', `${name} ${what}; give the name of the right one as weightName.`)
 }
 
 function oneFile<File extends { readonly path: string }>(
@@ -129,12 +154,12 @@ function checkpointsOf(files: readonly { readonly path: string }[]): string[] {
 function torchFiles<File extends { readonly path: string }>(
   listing: Listing<File>,
   part: string,
-  { dtype, onGpu, variant, impliedVariant }: Wanted,
+  { dtype, onGpu, variant }: Wanted,
 ): string[] {
   // SDXL's VAE overflows in half precision, so it is computed in float32 and fetched so where nothing else is said.
   const isHalf = dtype === 'fp16' || (dtype === 'auto' && onGpu)
   const prefersHalf = isHalf && !(part === 'vae' && listing.isXl)
-  return listing.torchFiles(part, { variant: variant ?? impliedVariant, prefersHalf }) ?? []
+  return listing.torchFiles(part, { variant, prefersHalf }) ?? []
 }
 
 function graphFiles<File extends { readonly path: string }>(

@@ -11,28 +11,38 @@ import type { Model } from './engine.ts'
 import { factsOf } from './model-facts.ts'
 import { modelHash } from './model-hash.ts'
 import type { OpenModel } from './open-models.ts'
+import { PromptNetworks } from './prompt-networks.ts'
 import type { LoadOptions } from './protocol.ts'
 import { usableCores } from './threads.ts'
 
 export interface LoadedModel extends OpenModel {
   readonly pipeline: StableDiffusionPipeline
   readonly facts: Model
+  readonly networks: PromptNetworks
   /** How its latents look; absent where nothing tells. */
   readonly latentRgb: LatentRgb | undefined
 }
 
-/** @param name What people call it. @throws EngineError `model`, `device` */
+/**
+ * @param name What people call it.
+ * @param onSign Told that something goes on.
+ * @throws EngineError `model`, `device`
+ */
 export async function loadModel(
   name: string,
   path: string,
-  options: LoadOptions,
+  options: LoadOptions & { readonly loras: boolean },
   onNotice: (message: string) => void,
+  onSign: () => void,
 ): Promise<LoadedModel> {
-  const { device = 'auto', dtype = 'auto', threads = usableCores(), cacheDir } = options
+  const { device = 'auto', dtype = 'auto', threads = usableCores(), cacheDir, vae, loras } = options
   const opened = await StableDiffusionPipeline.fromPretrained(path, {
     device: device as Device | 'auto',
     dtype: dtype as Dtype,
+    vae,
+    loras,
     onProgress: (progress) => {
+      onSign()
       if (progress.status === 'notice') onNotice(progress.message)
     },
     sessionOptions: { intraOpNumThreads: threads },
@@ -43,6 +53,7 @@ export async function loadModel(
   return {
     pipeline,
     facts: factsOf(pipeline, { name, hash: await modelHash(files, { cacheDir }) }),
+    networks: new PromptNetworks(pipeline),
     latentRgb: await latentRgbOf(components.vae),
     bytes: files.reduce((sum, file) => sum + statSync(file).size, 0),
     close: () => pipeline.release(),

@@ -1,6 +1,7 @@
 /** The engine's process: loads the model it is told to, makes pictures one request after another, ends with its parent. */
 
-import { freemem, setPriority } from 'node:os'
+import { setPriority } from 'node:os'
+import { availableMemory } from '../devices/memory.ts'
 import { EngineError } from '../errors.ts'
 import type { Model } from './engine.ts'
 import { type LoadedModel, loadModel } from './loaded-model.ts'
@@ -54,13 +55,18 @@ interface Models {
 
 async function start(options: LoadOptions): Promise<Models> {
   const onNotice = (message: string) => tell({ type: 'notice', message })
+  const onSign = seldom(() => tell({ type: 'loading' }))
   const catalog = new ModelCatalog(options, onNotice)
   await catalog.read()
   const own = catalog.own
   const pathOf = (name: string) => (name === own.name ? own.path : catalog.pathOf(name))
   const open = new OpenModels<LoadedModel>({
-    memory: options.modelMemory ?? freemem() / 2,
-    load: (name) => loadModel(name, pathOf(name), options, onNotice),
+    memory: options.modelMemory ?? availableMemory() / 2,
+    load: (name) => {
+      const path = pathOf(name)
+      const own = { ...options, vae: catalog.vaeFor(path), loras: catalog.hasLoras }
+      return loadModel(name, path, own, onNotice, onSign)
+    },
     bytesOf: (name) => catalog.bytesOf(name),
   })
   const { facts } = await open.get(own.name)
@@ -85,16 +91,28 @@ async function modelOf(name: string | undefined, id: number): Promise<LoadedMode
 async function generate({ id, request, preview }: Extract<Order, { type: 'generate' }>): Promise<void> {
   const { signal } = cancelled.get(id)!
   try {
+    const { catalog } = await models!
     const images = await makeImages(await modelOf(request.model, id), request, {
+      files: catalog.files,
       signal,
       preview,
       onProgress: (progress) => tell({ type: 'progress', id, progress }),
     })
     tell({ type: 'done', id, images })
   } catch (error) {
-    if (!signal.aborted) tell({ type: 'failed', id, error: reported(error) })
+    tell(signal.aborted ? { type: 'cancelled', id } : { type: 'failed', id, error: reported(error) })
   } finally {
     cancelled.delete(id)
+  }
+}
+
+/** At most once a second: a download tells of every piece. */
+function seldom(act: () => void): () => void {
+  let actedAt = Number.NEGATIVE_INFINITY
+  return () => {
+    if (performance.now() - actedAt < 1000) return
+    actedAt = performance.now()
+    act()
   }
 }
 
