@@ -81,10 +81,12 @@ export class Program {
   }
 }
 
+let imported = 0
+
 /** Node 20 does not read TypeScript; the bundle lies where its packages are found. */
 export async function importTypeScript(file) {
   const cache = join(realpathSync(pathOf('../node_modules')), '.cache/seedling-bench')
-  const outfile = join(cache, `${process.pid}.js`)
+  const outfile = join(cache, `${process.pid}-${imported++}.js`)
   await build({
     entryPoints: [pathOf(file)],
     outfile,

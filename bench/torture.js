@@ -6,10 +6,8 @@
  * Everything is on loopback: the tests' fake Discord, and `redis-server` where that is installed. It needs `npm run build`.
  */
 
-import { spawn, spawnSync } from 'node:child_process'
-import { once } from 'node:events'
+import { spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { availableParallelism, cpus, loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -17,6 +15,7 @@ import { quantile } from './figures.js'
 import { importTypeScript, Program } from './program.js'
 
 const { startFakeDiscord } = await importTypeScript('../tests/fakes/discord/index.ts')
+const { hasRedis, RedisServer } = await importTypeScript('../tests/redis-server.ts')
 
 /** Of each scenario: what it does to `chat`, a Discord with a program on it, whose jobs are then counted. */
 const SCENARIOS = {
@@ -126,8 +125,7 @@ class Chat {
     const row = { acknowledged: this.asked.length, refused: this.refused, lost: 0, failed: 0, twice: 0, wrong: 0 }
     const remark = [...this.remarks, ...new Set(this.discord.problems)].join('; ')
     if (this.#uncounted) return { ...row, remark }
-    const ends = ({ message }) =>
-      message.attachments.length > 0 || /Cancelled|Sorry/.test(message.text) || message.deleted
+    const ends = ({ message }) => isDrawn(message) || /Cancelled|Sorry/.test(message.text) || message.deleted
     const until = performance.now() + PATIENCE_MS
     while (this.asked.some((job) => !ends(job)) && performance.now() < until) await pause(50)
     row.lost = this.asked.filter((job) => !ends(job)).length
@@ -139,12 +137,12 @@ class Chat {
 
   /** Some are drawn once more, undisturbed, to be compared. */
   async #wrong() {
-    const drawn = this.asked.filter(({ message }) => message.attachments.length > 0)
+    const drawn = this.asked.filter(({ message }) => isDrawn(message))
     const chosen = drawn.filter((_, index) => index % Math.ceil(drawn.length / 5) === 0)
     let wrong = 0
     for (const { options, message } of chosen) {
       const again = await this.discord.member('judge').types('/imagine', options)
-      await again.until(({ attachments }) => attachments.length > 0)
+      await again.until(isDrawn)
       if (!again.attachments[0].data.equals(message.attachments[0].data)) wrong++
     }
     return wrong
@@ -155,6 +153,11 @@ class Chat {
     await this.discord.stop()
     rmSync(this.#folder, { recursive: true, force: true })
   }
+}
+
+/** What is shown before that are previews. */
+function isDrawn({ buttons }) {
+  return buttons.flat().includes('V1')
 }
 
 async function kills(chat) {
@@ -176,7 +179,7 @@ async function engineKills(chat) {
     const { message } = chat.asked.at(-1)
     await message.until(/Drawing · [1-9]/)
     process.kill(chat.program.child(), 'SIGKILL')
-    await message.until(({ attachments }) => attachments.length > 0)
+    await message.until(isDrawn)
   }
 }
 
@@ -190,7 +193,7 @@ async function freezes(chat) {
     await message.until(/Drawing · [1-9]/)
     process.kill(chat.program.child(), 'SIGSTOP')
     if (cancels) await alice.clicks(message, 'Cancel')
-    await after.until(({ attachments }) => attachments.length > 0)
+    await after.until(isDrawn)
   }
 }
 
@@ -227,9 +230,9 @@ async function redisSilent(chat) {
   await chat.start({ REDIS_URL: redis.url })
   await chat.ready()
   for (let j = 0; j < 8; j++) await chat.ask()
-  redis.signal('SIGSTOP')
+  redis.freeze()
   await pause(8000)
-  redis.signal('SIGCONT')
+  redis.thaw()
   for (let j = 0; j < 8; j++) await chat.ask()
 }
 
@@ -256,7 +259,7 @@ async function buckets(chat) {
   await Promise.all(
     Array.from({ length: 60 }, (_, i) => chat.ask(SHORT, chat.discord.member(`person ${i}`).in(channels[i % 6]))),
   )
-  await Promise.all(chat.asked.map(({ message }) => message.until(({ attachments }) => attachments.length > 0)))
+  await Promise.all(chat.asked.map(({ message }) => message.until(isDrawn)))
   chat.remarks.push(`429 answers: ${chat.discord.limited}`)
 }
 
@@ -265,7 +268,7 @@ async function flood(chat) {
   await chat.start()
   await chat.ready()
   await chat.ask()
-  await chat.asked[0].message.until(({ attachments }) => attachments.length > 0)
+  await chat.asked[0].message.until(isDrawn)
   const channels = Array.from({ length: 50 }, () => chat.discord.newChannel('guild', chat.discord.newGuild()))
   const people = channels.flatMap((channel, guild) =>
     Array.from({ length: 20 }, (_, i) => chat.discord.member(`person ${guild}/${i}`).in(channel)),
@@ -286,38 +289,10 @@ async function flood(chat) {
 
 /** A real one, whose memory survives its death; undefined where it is not installed. */
 async function startRedis(chat) {
-  if (spawnSync('redis-server', ['--version']).status !== 0) return undefined
-  const folder = mkdtempSync(join(tmpdir(), 'seedling-torture-redis-'))
-  const port = await freePort()
-  let running
-  const redis = {
-    url: `redis://127.0.0.1:${port}`,
-    async start() {
-      const args = ['--port', port, '--bind', '127.0.0.1', '--dir', folder, '--save', '', '--appendonly', 'yes']
-      running = spawn('redis-server', args.map(String), { stdio: ['ignore', 'pipe', 'inherit'] })
-      for await (const text of running.stdout) if (/Ready to accept connections/.test(String(text))) break
-    },
-    signal: (name) => running.kill(name),
-    async kill() {
-      running.kill('SIGKILL')
-      await once(running, 'exit')
-    },
-  }
-  await redis.start()
-  chat.onClose(async () => {
-    await redis.kill()
-    rmSync(folder, { recursive: true, force: true })
-  })
+  if (!hasRedis) return undefined
+  const redis = await RedisServer.open()
+  chat.onClose(() => redis.remove())
   return redis
-}
-
-async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address()
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 function print(rows) {
