@@ -28,6 +28,11 @@ export interface QueueOptions extends WorkerOptions {
   readonly limits: Limits
 }
 
+interface Drawn {
+  readonly images: EngineImage[]
+  readonly drawnMs: number
+}
+
 /** Nothing here is left to chance, so a job that runs again after a crash makes the very same pictures. */
 export class JobQueue extends EventEmitter<QueueEvents> {
   readonly #options: QueueOptions
@@ -190,9 +195,9 @@ export class JobQueue extends EventEmitter<QueueEvents> {
       )
       if (job.state !== 'running') return
       this.#announcePositions()
-      const images = await this.#draw(live, signal)
+      const { images, drawnMs } = await this.#draw(live, signal)
       const pictures = await this.#worker.keep(id, request, images, signal)
-      await this.#finish(id, { state: 'done', pictures })
+      await this.#finish(id, { state: 'done', pictures, drawnMs })
     } catch (error) {
       if (!signal.aborted) {
         this.#log(id, error)
@@ -204,7 +209,7 @@ export class JobQueue extends EventEmitter<QueueEvents> {
   }
 
   /** An engine that broke down is given the job once more. */
-  async #draw(live: Live, signal: AbortSignal): Promise<EngineImage[]> {
+  async #draw(live: Live, signal: AbortSignal): Promise<Drawn> {
     try {
       return await this.#drawOnce(live, signal)
     } catch (error) {
@@ -216,8 +221,9 @@ export class JobQueue extends EventEmitter<QueueEvents> {
     }
   }
 
-  #drawOnce(live: Live, signal: AbortSignal): Promise<EngineImage[]> {
+  async #drawOnce(live: Live, signal: AbortSignal): Promise<Drawn> {
     const since = Date.now()
+    const begun = performance.now()
     const onProgress = (progress: EngineProgress) => {
       if (signal.aborted) return
       live.run = { ...live.run, since, ...progress }
@@ -225,7 +231,8 @@ export class JobQueue extends EventEmitter<QueueEvents> {
     }
     live.run = { since, step: 0, steps: 0 }
     this.#announce(live)
-    return this.#worker.draw(live.job.request, { signal, onProgress })
+    const images = await this.#worker.draw(live.job.request, { signal, onProgress })
+    return { images, drawnMs: Math.round(performance.now() - begun) }
   }
 
   /** A failure is told even when it cannot be stored; the record is then kept here, and after a restart the job runs again. */

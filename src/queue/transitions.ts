@@ -3,7 +3,7 @@
 import type { Job } from '../job/job.ts'
 
 /** How a job ends: its last state, and what it leaves. */
-export type Ending = Pick<Job, 'state'> & Partial<Pick<Job, 'pictures' | 'error'>>
+export type Ending = Pick<Job, 'state'> & Partial<Pick<Job, 'pictures' | 'error' | 'drawnMs'>>
 
 export function started(job: Job): Job {
   return { ...job, state: 'running', startedAt: Date.now(), attempts: job.attempts + 1 }
