@@ -1,13 +1,22 @@
 /** Checkpoints: what a file or a folder holds is found out from it, and every weight is the one that diffusers would load. */
 
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import fc from 'fast-check'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { type SchedulerConfig, schedulerFromConfig } from '../../src/engine/index.ts'
+import {
+  EngineError,
+  type SchedulerConfig,
+  StableDiffusionPipeline,
+  schedulerFromConfig,
+} from '../../src/engine/index.ts'
 import { type Checkpoint, type CheckpointPart, openCheckpoint } from '../../src/engine/weights/checkpoint.ts'
 import { openControlNet } from '../../src/engine/weights/controlnet-weights.ts'
 import { describeFile } from '../../src/engine/weights/describe-file.ts'
+import { identify } from '../../src/engine/weights/identify.ts'
 import type { StoredTensor } from '../../src/engine/weights/stored-tensor.ts'
+import { weightsOf } from '../../src/engine/weights/tensor-map.ts'
+import { openWeightFile } from '../../src/engine/weights/weight-file.ts'
 import {
   bytesOf,
   type Dtype,
@@ -24,6 +33,7 @@ import {
   transposed,
   withDtype,
 } from './tiny-checkpoint.ts'
+import { ON_CPU } from './tiny-pipeline.ts'
 
 setWords(600)
 
@@ -188,6 +198,14 @@ describe('how a model predicts', () => {
     expect(await schedulerOf('sdxl', flag())).not.toHaveProperty('rescale_betas_zero_snr')
   })
 
+  it('the training config beside the file, where AUTOMATIC1111 wants it', async () => {
+    const path = tinyFile(singleFileTensors('sd1'))
+    writeFileSync(join(dirname(path), 'model.yaml'), 'model:\n  params:\n    parameterization: "v"\n')
+    const { scheduler, parts } = await openCheckpoint(path)
+    expect(scheduler).toMatchObject({ prediction_type: 'v_prediction' })
+    expect(parts.get('unet')!.config).toMatchObject({ sample_size: 64 })
+  })
+
   it('the file’s own word counts before what its weights look like', async () => {
     const epsilon = { 'modelspec.prediction_type': 'epsilon' }
     expect(await schedulerOf('sd2-v', flag(), epsilon)).toMatchObject({ _class_name: 'PNDMScheduler' })
@@ -197,6 +215,16 @@ describe('how a model predicts', () => {
 
   it.each(['edm_mean', 'edm_vpred.sigma_max'])('%s: schedules that are not there are said by name', async (name) => {
     await expect(schedulerOf('sdxl', flag(name))).rejects.toThrow(/EDM.*not a model that works here/)
+  })
+})
+
+describe('how Stable Diffusion 2’s own checkpoints tell it', () => {
+  it('by the step at which they were saved', () => {
+    const { weights } = openWeightFile(tinyFile(singleFileTensors('sd2-v')))
+    const typeAt = (step: string) =>
+      identify({ weights, metadata: new Map([['global_step', step]]) }).unet?.prediction.type
+    expect(typeAt('875000')).toBe('epsilon')
+    expect(typeAt('110000')).toBe('v_prediction')
   })
 })
 
@@ -267,6 +295,24 @@ describe('diffusers’ folders', () => {
     expectWeights(await openCheckpoint(folder, { variant: 'fp16' }), 'sd1', () => 'F16')
   })
 
+  it('of early versions: Flax’ class, blocks by their first names, no number of heads', async () => {
+    const folder = tinyFolder('sd1')
+    const edit = (name: string, change: (config: Record<string, unknown>) => object) => {
+      const path = join(folder, name)
+      writeFileSync(path, JSON.stringify(change(JSON.parse(readFileSync(path, 'utf8')))))
+    }
+    edit('model_index.json', (index) => ({ ...index, _class_name: 'FlaxStableDiffusionPipeline' }))
+    edit(join('unet', 'config.json'), ({ attention_head_dim, down_block_types, ...config }) => ({
+      ...config,
+      down_block_types: (down_block_types as string[]).map((name) => `UNetRes${name}`),
+    }))
+    const { parts } = await openCheckpoint(folder)
+    expect(parts.get('unet')!.config).toMatchObject({ down_block_types: ['CrossAttnDownBlock2D', 'DownBlock2D'] })
+    const pipe = await StableDiffusionPipeline.fromPretrained(folder, ON_CPU)
+    expect(pipe.modelInfo).toMatchObject({ family: 'stable-diffusion', task: 'text-to-image' })
+    await pipe.release()
+  })
+
   it('in bf16, with another VAE', async () => {
     const folder = tinyFolder('sdxl', { dtype: 'BF16' })
     const vae = tinyFile(withDtype(originalTensorsOf('sdxl-vae', 'first_stage_model.'), () => 'BF16'))
@@ -330,7 +376,29 @@ describe('describeFile', () => {
     ['an embedding (textual inversion)', 'embedding', one('emb_params')],
     ['an embedding (textual inversion)', 'embedding', one('clip_l', 'clip_g')],
     ['an embedding (textual inversion)', 'embedding', one('<cat-toy>')],
+    ['a LoRA', 'lora', one('lora_te_text_model_encoder_layers_0_mlp_fc1.lora_up.weight')],
+    ['a LoRA', 'lora', one('text_encoder.text_model.encoder.layers.0.mlp.fc1.lora_linear_layer.up.weight')],
+    ['a LoRA', 'lora', one('lora_unet_mid_block_attentions_0_proj_in.lokr_w1')],
+    ['a Control-LoRA', 'other', one('lora_controlnet', 'input_blocks.1.0.in_layers.2.up')],
+    ['an IP-Adapter', 'other', one('image_proj.proj.weight', 'ip_adapter.1.to_k_ip.weight')],
+    ['a T2I-Adapter', 'other', one('adapter.body.0.resnets.0.block1.weight')],
+    ['a motion module of AnimateDiff', 'other', one('down_blocks.0.motion_modules.0.temporal_transformer.norm.weight')],
+    ['an upscaler of pictures', 'other', one('model.1.sub.0.RDB1.conv1.0.weight')],
     ['Stable Diffusion 3', 'other', one('model.diffusion_model.joint_blocks.0.x_block.attn.qkv.weight')],
+    [
+      'a checkpoint of 8-bit numbers with scales',
+      'other',
+      one('model.diffusion_model.input_blocks.1.1.proj_in.scale_weight', 'model.diffusion_model.scaled_fp8'),
+    ],
+    [
+      'a checkpoint quantised to 4 bits',
+      'other',
+      one('down_blocks.0.attentions.0.proj_in.weight.quant_state.bitsandbytes__nf4'),
+    ],
+    ['Stable Video Diffusion', 'other', one('model.diffusion_model.input_blocks.1.0.time_stack.in_layers.0.weight')],
+    ['Stable Cascade', 'other', one('clip_txt_mapper.weight')],
+    ['the Stable Diffusion x4 Upscaler', 'other', one('model.diffusion_model.label_emb.weight')],
+    ['T5, a text encoder of other models', 'other', one('encoder.block.0.layer.0.SelfAttention.q.weight')],
     ['FLUX', 'other', one('double_blocks.0.img_attn.norm.key_norm.scale')],
     ['Wan', 'other', one('model.diffusion_model.head.modulation')],
     ['PixArt', 'other', one('adaln_single.linear.weight')],
@@ -363,6 +431,51 @@ describe('a file that is no model', () => {
     tensors.set(conv, { shape: [32, 8, 3, 3], data: new Float32Array(32 * 8 * 9) })
     await expect(openCheckpoint(tinyFile(tensors))).rejects.toThrow(
       /is an InstructPix2Pix model of Stable Diffusion 1, not a model that works here/,
+    )
+  })
+})
+
+describe('files that lie about what they are', () => {
+  const { weights, metadata } = openWeightFile(tinyFile(singleFileTensors('sd1')))
+  const names = [...weights.names()]
+
+  /** As a reader gives them: some tensors gone, others renamed or of other shapes. */
+  const mutated = fc
+    .array(
+      fc.record({
+        index: fc.nat(names.length - 1),
+        name: fc.option(
+          fc.constantFrom(...names, 'down_blocks.99999999999.x', 'model.diffusion_model.input_blocks.1e9.0.op.weight'),
+        ),
+        shape: fc.option(fc.array(fc.nat(9), { maxLength: 5 })),
+      }),
+      { maxLength: 12 },
+    )
+    .map((changes) => {
+      const tensors = new Map(names.map((name) => [name, weights.get(name)!]))
+      for (const { index, name, shape } of changes) {
+        const own = names[index]!
+        const tensor = tensors.get(own)
+        tensors.delete(own)
+        if (tensor && name !== null) tensors.set(name, shape === null ? tensor : { ...tensor, shape })
+      }
+      return tensors
+    })
+
+  it('are identified, or refused with a sentence', () => {
+    fc.assert(
+      fc.property(mutated, (tensors) => {
+        try {
+          const { kind, unet, title } = identify({ weights: weightsOf(tensors), metadata })
+          expect(title).not.toBe('')
+          expect(unet === undefined).toBe(kind !== 'model' && kind !== 'unet')
+          for (const part of [unet, ...identify({ weights: weightsOf(tensors), metadata }).parts.textEncoders])
+            for (const name of part?.weights.names() ?? []) part!.weights.get(name)
+        } catch (error) {
+          expect(error).toBeInstanceOf(EngineError)
+        }
+      }),
+      { numRuns: 200 },
     )
   })
 })

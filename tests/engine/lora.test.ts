@@ -10,7 +10,7 @@ import {
   type Tensor,
 } from '../../src/engine/index.ts'
 import { singleFileTensors, tinyFile, tinyFolder } from './tiny-checkpoint.ts'
-import { compare, ON_CPU, readNpy, tinyPipeline } from './tiny-pipeline.ts'
+import { compare, ON_CPU, readNpy, temporaryFolder, tinyPipeline } from './tiny-pipeline.ts'
 
 const FOLDER = fileURLToPath(new URL('../fixtures/lora/', import.meta.url))
 
@@ -208,4 +208,26 @@ describe('LoRAs in use', () => {
     await expect(draw({ crossAttentionKwargs: { scale: Number.POSITIVE_INFINITY } })).rejects.toThrow('a finite number')
     pipe.unloadLoraWeights()
   })
+})
+
+it('in eight bits it works beside the rounded weights, and rows do not touch each other', async () => {
+  const folder = tinyFolder('sdxl')
+  const [fp32, int8] = await Promise.all(
+    (['fp32', 'int8'] as const).map(async (dtype) => {
+      const pipe = await StableDiffusionPipeline.fromPretrained(folder, { ...ON_CPU, dtype, cacheDir: temporaryFolder() })
+      await pipe.loadLoraWeights(file('checkpoint-sdxl.safetensors'))
+      return pipe
+    }),
+  )
+  const draw = async (pipe: StableDiffusionPipeline, seeds: number[], more = {}) => {
+    const generator = seeds.map((seed) => new Generator(seed))
+    return (await pipe.generate({ ...args(), numImagesPerPrompt: seeds.length, generator, ...more })).images
+  }
+  const wanted = await draw(fp32!, [7, 8])
+  const given = await draw(int8!, [7, 8])
+  const plain = await draw(int8!, [7, 8], { adapters: [] })
+  const off = compare(given, wanted).difference
+  expect(off).toBeLessThan(compare(plain, wanted).difference / 3)
+  const half = given.data.length / 2
+  expect(given.data.slice(half)).toEqual((await draw(int8!, [8])).data)
 })

@@ -28,7 +28,7 @@ interface Model {
   readonly parts: Readonly<Record<string, string>>
 }
 
-export type Dtype = 'F32' | 'F16' | 'BF16'
+export type Dtype = 'F32' | 'F16' | 'BF16' | 'F8_E4M3'
 
 /** A tensor to be written: its numbers, row after row. */
 export interface Tiny {
@@ -250,6 +250,7 @@ export function writeSafetensors(path: string, tensors: TinyTensors, metadata?: 
 /** As a cast in torch rounds them. */
 export function bytesOf(data: Float32Array, dtype: Dtype): Uint8Array {
   if (dtype === 'F32') return new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+  if (dtype === 'F8_E4M3') return Uint8Array.from(data, eighthBits)
   const halves = new Uint16Array(data.length)
   if (dtype === 'F16') toFloat16(data, halves)
   else {
@@ -257,6 +258,21 @@ export function bytesOf(data: Float32Array, dtype: Dtype): Uint8Array {
     for (let i = 0; i < bits.length; i++) halves[i] = (bits[i]! + 0x7fff + ((bits[i]! >>> 16) & 1)) >>> 16
   }
   return new Uint8Array(halves.buffer)
+}
+
+/** 4 bits of exponent, 3 of mantissa, no infinity (torch's float8_e4m3fn); for numbers below 448. */
+function eighthBits(value: number): number {
+  const sign = value < 0 ? 0x80 : 0
+  const exponent = Math.max(-6, Math.floor(Math.log2(Math.abs(value))))
+  // Eighths of the power of two; what rounds up to the next one carries into the exponent by itself.
+  const eighths = roundedToEven(Math.abs(value) * 2 ** (3 - exponent))
+  return sign | (((exponent + 6) << 3) + eighths)
+}
+
+function roundedToEven(value: number): number {
+  const down = Math.floor(value)
+  const rest = value - down
+  return rest > 0.5 || (rest === 0.5 && down % 2 === 1) ? down + 1 : down
 }
 
 export function transposed({ shape, data }: Tiny): Tiny {

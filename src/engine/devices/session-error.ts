@@ -66,6 +66,12 @@ export function openError(error: unknown, part: string, path: string, device: De
   )
 }
 
+/** Whether the device is one that does not compute in half precision. */
+export function lacksHalf(error: unknown): boolean {
+  const cause = error instanceof EngineError ? error.cause : error
+  return cause instanceof Error && /requires f16/.test(cause.message)
+}
+
 /** What went wrong when `part` ran. */
 export function runError(error: unknown, part: string, device: Device): EngineError {
   const words = error instanceof Error ? error.message : String(error)

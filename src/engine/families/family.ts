@@ -79,7 +79,8 @@ export interface SingleFile {
   /** `model_index.json` beside the class. */
   readonly index: (unet: Config) => Config
   readonly scheduler: (unet: Config, prediction: Prediction) => Config
-  readonly sampleSize: (unet: Config, prediction: Prediction) => number
+  /** Of the UNet's config, what no shape tells: `sample_size` … */
+  readonly unet: (unet: Config, prediction: Prediction) => Config
   readonly vae: Config
   readonly textEncoders: (unet: Config) => readonly TextEncoderRole[]
 }

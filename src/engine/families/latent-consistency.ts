@@ -44,6 +44,6 @@ export const latentConsistency: Family = {
     recognises: (unet) => typeof unet.time_cond_proj_dim === 'number' && unet.addition_embed_type === null,
     title: () => 'Latent Consistency Model',
     scheduler: () => LCM_SCHEDULER,
-    sampleSize: () => 96,
+    unet: () => ({ sample_size: 96 }),
   },
 }

@@ -53,7 +53,7 @@ const singleFile: SingleFile = {
           timestep_spacing: 'leading',
           use_karras_sigmas: false,
         },
-  sampleSize: () => 128,
+  unet: () => ({ sample_size: 128 }),
   vae: { scaling_factor: 0.13025, force_upcast: true, sample_size: 1024 },
   textEncoders(unet) {
     const contextWidth = Number(unet.cross_attention_dim)

@@ -56,8 +56,9 @@ const singleFile: SingleFile = {
     type === 'v_prediction'
       ? { _class_name: 'DDIMScheduler', ...EARLY, prediction_type: type }
       : { _class_name: 'PNDMScheduler', ...EARLY },
-  // v-prediction came with the 768 pixels of Stable Diffusion 2.
-  sampleSize: (_unet, { type }) => (type === 'v_prediction' ? 96 : 64),
+  // Of Stable Diffusion 2, v-prediction came with 768 pixels; its attention overflows in half precision.
+  unet: (unet, { type }) =>
+    isSD2(unet) ? { sample_size: type === 'v_prediction' ? 96 : 64, upcast_attention: true } : { sample_size: 64 },
   vae: { scaling_factor: 0.18215, sample_size: 512 },
   textEncoders(unet) {
     const clip = openaiClip(Number(unet.cross_attention_dim))

@@ -1,5 +1,6 @@
 /** What a model's graph is made from: a file of an export, or weights that it is written around; and what is made of it. */
 
+import type { Device } from '../devices/device.ts'
 import { type OnnxGraph, readOnnx } from './onnx-file.ts'
 
 export interface GraphSource {
@@ -23,12 +24,18 @@ export interface GraphSource {
 
 /** What is made of a graph before it runs. */
 export interface Rewrite {
+  /** What the names of the inputs that it adds begin with. */
+  readonly inputs?: string
   /**
    * @param graph May be changed.
    * @param path What errors name.
    * @throws EngineError
    */
   apply(graph: OnnxGraph, path: string): OnnxGraph
+  /** Where rows of a batch would depend on each other in what it makes: the model then runs them one at a time. */
+  readonly oneRow?: boolean
+  /** The only device whose operators it writes. */
+  readonly device?: Device
 }
 
 /** The order in which a model's rewrites are applied: each finds what the ones before it leave. */

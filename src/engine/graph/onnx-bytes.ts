@@ -4,7 +4,14 @@ import { realpathSync } from 'node:fs'
 import { dirname, relative, sep } from 'node:path'
 import protobuf from 'protobufjs/light.js'
 import { GRAPH, type Initializer, MODEL, type OnnxGraph } from './onnx-file.ts'
-import { nodeProto, operatorSetIdProto, tensorProto, type ValueInfoProto, valueInfoProto } from './onnx-schema.ts'
+import {
+  nodeProto,
+  operatorSetIdProto,
+  type TensorProto,
+  tensorProto,
+  type ValueInfoProto,
+  valueInfoProto,
+} from './onnx-schema.ts'
 
 export interface EncodedGraph {
   readonly bytes: Uint8Array
@@ -15,6 +22,8 @@ export interface EncodedGraph {
   readonly folder?: string
   /** The files that weights lie in, links resolved. */
   readonly files: readonly string[]
+  /** Weights that lie in memory, for the session option `externalData`. */
+  readonly memory: readonly { readonly path: string; readonly data: Uint8Array }[]
 }
 
 /**
@@ -37,7 +46,15 @@ export function encodeOnnx(graph: OnnxGraph): EncodedGraph {
   for (const opset of graph.opsets) outer.uint32(tag(MODEL.opsetImport)).bytes(operatorSetIdProto.encode(opset))
   outer.uint32(tag(MODEL.graph)).bytes(body)
   const bytes = Buffer.concat([...graph.modelRest, outer.finish()])
-  return { bytes, files, ...(folder !== undefined && { folder }) }
+  const memory = graph.initializers.flatMap(({ tensor, bytes }) =>
+    bytes ? [{ path: inMemory(tensor), data: bytes }] : [],
+  )
+  return { bytes, files, memory, ...(folder !== undefined && { folder }) }
+}
+
+/** A name that no file has. */
+function inMemory({ name }: TensorProto): string {
+  return `memory:${name}`
 }
 
 /** A number, or the name of one that is known when the graph runs. */
@@ -62,14 +79,19 @@ function valueField(id: number, value: ValueInfoProto): Uint8Array {
   return protobuf.Writer.create().uint32(tag(id)).bytes(valueInfoProto.encode(value)).finish()
 }
 
-function pointed({ tensor, place }: Initializer, real: ReadonlyMap<string, string>, folder: string | undefined) {
+function pointed(
+  { tensor, place, bytes }: Initializer,
+  real: ReadonlyMap<string, string>,
+  folder: string | undefined,
+): TensorProto {
+  if (bytes) return external(tensor, inMemory(tensor), 0, bytes.length)
   if (!place || folder === undefined) return tensor
-  const location = relative(folder, real.get(place.path)!).split(sep).join('/')
-  const externalData = Object.entries({ location, offset: place.offset, length: place.length }).map(([key, value]) => ({
-    key,
-    value: String(value),
-  }))
-  return { ...tensor, dataLocation: 1, externalData }
+  return external(tensor, relative(folder, real.get(place.path)!).split(sep).join('/'), place.offset, place.length)
+}
+
+function external(tensor: TensorProto, location: string, offset: number, length: number): TensorProto {
+  const entries = Object.entries({ location, offset, length })
+  return { ...tensor, dataLocation: 1, externalData: entries.map(([key, value]) => ({ key, value: String(value) })) }
 }
 
 /** The deepest folder that all files lie in. */

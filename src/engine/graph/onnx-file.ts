@@ -3,6 +3,7 @@
 import { closeSync, existsSync, fstatSync, openSync, readSync, statSync } from 'node:fs'
 import { dirname, isAbsolute, relative, resolve } from 'node:path'
 import protobuf from 'protobufjs/light.js'
+import type { CacheEntry } from '../cache/cache-entries.ts'
 import { EngineError } from '../errors.ts'
 import {
   type NodeProto,
@@ -25,6 +26,8 @@ export interface Place {
 export interface Initializer {
   readonly tensor: TensorProto
   readonly place?: Place
+  /** Its bytes where they are in memory and too many for the graph's own. */
+  readonly bytes?: Uint8Array
 }
 
 /** A graph's outline. `rest` fields are raw, tags included, and are written back as they are. */
@@ -36,6 +39,8 @@ export interface OnnxGraph {
   opsets: OperatorSetIdProto[]
   readonly graphRest: readonly Uint8Array[]
   readonly modelRest: readonly Uint8Array[]
+  /** What is kept in Seedling's cache and weights lie in; used until the session is closed. */
+  readonly entries?: readonly CacheEntry[]
 }
 
 export const MODEL = { graph: 7, opsetImport: 8 }
@@ -52,7 +57,7 @@ export function readOnnx(path: string): OnnxGraph {
     return readModel(file, fstatSync(file).size, resolve(path))
   } catch (error) {
     if (error instanceof EngineError) throw error
-    throw new EngineError('model', `${path} is not a complete ONNX model; download it again.`, { cause: error })
+    throw new EngineError('model', `${path} is damaged or half-downloaded; download the model again.`, { cause: error })
   } finally {
     closeSync(file)
   }
@@ -71,7 +76,10 @@ function readModel(file: number, size: number, path: string): OnnxGraph {
       for (const part of fields(file, field.body, field.end)) {
         if (part.id === GRAPH.node) {
           const bytes = read(file, part.body, part.end)
-          untouched.set(nodeProto.decode(bytes), bytes)
+          const node = nodeProto.decode(bytes)
+          const constant = outsideConstant(node, path)
+          if (constant) initializers.push(constant)
+          else untouched.set(node, bytes)
         } else if (part.id === GRAPH.initializer) initializers.push(readInitializer(file, part, path))
         // Shapes of values inside the graph are only hints, and would be wrong after rewriting.
         else if (part.id !== GRAPH.valueInfo) graphRest.push(read(file, part.start, part.end))
@@ -94,6 +102,14 @@ function readInitializer(file: number, { body, end }: Field, path: string): Init
   return { tensor, ...(place && { place }) }
 }
 
+/** A constant whose bytes lie beside the file is a weight like any other. */
+function outsideConstant({ opType, output, attribute }: NodeProto, path: string): Initializer | undefined {
+  if (opType !== 'Constant') return undefined
+  const { externalData, dataLocation: _, ...tensor } = attribute.find(({ name }) => name === 'value')?.t ?? {}
+  if (!externalData?.length) return undefined
+  return { tensor: { ...(tensor as TensorProto), name: output[0]! }, place: externalPlace(externalData, path) }
+}
+
 /** ONNX keeps weights of a model anywhere below its folder, and nowhere else. */
 function externalPlace(entries: NonNullable<TensorProto['externalData']>, path: string): Place {
   const { location = '', offset = '0', length = '' } = Object.fromEntries(entries.map(({ key, value }) => [key, value]))
@@ -105,7 +121,10 @@ function externalPlace(entries: NonNullable<TensorProto['externalData']>, path: 
       `${path} points to weights outside its folder; take it from a source that you trust.`,
     )
   if (!existsSync(external))
-    throw new EngineError('model', `The weights beside ${path} are missing (${location}); download the model again.`)
+    throw new EngineError(
+      'model',
+      `The weights beside ${path} are missing or half-downloaded (${location}); download the model again.`,
+    )
   const rest = statSync(external).size - Number(offset)
   return { path: external, offset: Number(offset), length: length === '' ? rest : Number(length) }
 }

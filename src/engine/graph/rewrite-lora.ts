@@ -15,10 +15,13 @@ import { DataType, type NodeProto } from './onnx-schema.ts'
 
 /** What a layer's two matrices are called as inputs, float32: `down` [rank, inputs, ...kernel], `up` [outputs, rank, ...]. */
 export function loraInputs(layer: string): { down: string; up: string } {
-  return { down: `lora.${layer}.down`, up: `lora.${layer}.up` }
+  return { down: `${INPUTS}${layer}.down`, up: `${INPUTS}${layer}.up` }
 }
 
+const INPUTS = 'lora.'
+
 export const rewriteLora: Rewrite = {
+  inputs: INPUTS,
   apply(graph) {
     const layers = findLayers(graph)
     const inputs: Uint8Array[] = []

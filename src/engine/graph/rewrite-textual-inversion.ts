@@ -53,6 +53,7 @@ function isMadeOf(name: string, ids: string, surroundings: Surroundings): boolea
  */
 export function rewriteTextualInversion(ids: string, idType: number): Rewrite {
   return {
+    inputs: ADDED_ROWS,
     apply(graph, path) {
       const table = findTokenTable(graph, ids)
       if (!table)

@@ -2,7 +2,7 @@
 
 import { EngineError } from '../errors.ts'
 import { chooseGraph, type Dtype } from '../models/graph-choice.ts'
-import { choosePartFiles, requireVariant } from '../weights/part-files.ts'
+import { choosePartFiles, requireVariant, variantsIn } from '../weights/part-files.ts'
 
 export interface Wanted {
   /** One file of the repository, and nothing else. */
@@ -65,23 +65,21 @@ export function neededFiles<File extends { readonly path: string }>(
   const listing = new Listing(files)
   const isPipeline = listing.has('model_index.json')
   const isTorch = listing.torchFiles('unet', {}) !== undefined
-  requireVariant(
-    name,
-    ['', ...TORCH_PARTS].flatMap((part) => listing.namesIn(part)),
-    wanted.variant,
-  )
+  const names = ['', ...TORCH_PARTS].flatMap((part) => listing.namesIn(part))
+  requireVariant(name, names, wanted.variant)
   if (isPipeline && listing.graphs('unet').length > 0 && !(isTorch && wanted.variant !== undefined)) {
     const graphs = GRAPH_PARTS.flatMap((part) => graphFiles(listing, part, wanted))
     return { files: listing.paths([...listing.configs(), ...graphs]), entry: '' }
   }
-  const variant = wanted.variant ?? wanted.impliedVariant
+  const variant = chosenVariant(names, wanted)
+  const torch = { ...wanted, variant }
   if (isPipeline && isTorch) {
-    const weights = TORCH_PARTS.flatMap((part) => torchFiles(listing, part, wanted))
+    const weights = TORCH_PARTS.flatMap((part) => torchFiles(listing, part, torch))
     return { files: listing.paths([...listing.configs(), ...weights]), entry: '', variant }
   }
   // A ControlNet or a VAE has a repository of its own.
   if (listing.has('config.json') && listing.torchFiles('', {}) !== undefined)
-    return { files: listing.paths(['config.json', ...torchFiles(listing, '', wanted)]), entry: '', variant }
+    return { files: listing.paths(['config.json', ...torchFiles(listing, '', torch)]), entry: '', variant }
   if (isPipeline && listing.namesIn('transformer').length > 0)
     throw new EngineError(
       'model',
@@ -104,6 +102,11 @@ export function adapterFileAmong(name: string, paths: readonly string[], usual: 
   const what =
     weights.length === 0 ? 'holds no file of weights' : `holds ${weights.length} files of weights: ${some(weights)}`
   throw new EngineError('model', `${name} ${what}; give the name of the right one as weightName.`)
+}
+
+function chosenVariant(names: readonly string[], { variant, impliedVariant }: Wanted): string | undefined {
+  if (variant !== undefined || impliedVariant === undefined) return variant
+  return variantsIn(names).has(impliedVariant) ? impliedVariant : undefined
 }
 
 function oneFile<File extends { readonly path: string }>(
@@ -151,12 +154,12 @@ function checkpointsOf(files: readonly { readonly path: string }[]): string[] {
 function torchFiles<File extends { readonly path: string }>(
   listing: Listing<File>,
   part: string,
-  { dtype, onGpu, variant, impliedVariant }: Wanted,
+  { dtype, onGpu, variant }: Wanted,
 ): string[] {
   // SDXL's VAE overflows in half precision, so it is computed in float32 and fetched so where nothing else is said.
   const isHalf = dtype === 'fp16' || (dtype === 'auto' && onGpu)
   const prefersHalf = isHalf && !(part === 'vae' && listing.isXl)
-  return listing.torchFiles(part, { variant: variant ?? impliedVariant, prefersHalf }) ?? []
+  return listing.torchFiles(part, { variant, prefersHalf }) ?? []
 }
 
 function graphFiles<File extends { readonly path: string }>(

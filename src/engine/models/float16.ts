@@ -17,9 +17,11 @@ export function fromFloat16(source: Uint16Array): Float32Array {
   return target
 }
 
-/** Of bfloat16, which is the upper half of a float32. */
+/** bfloat16 is the upper half of float32. */
 export function fromBfloat16(source: Uint16Array): Float32Array {
-  return new Float32Array(Uint32Array.from(source, (upper) => upper << 16).buffer)
+  const bits = new Uint32Array(source.length)
+  for (let i = 0; i < source.length; i++) bits[i] = source[i]! << 16
+  return new Float32Array(bits.buffer)
 }
 
 function halfBits(single: number): number {

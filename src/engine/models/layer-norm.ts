@@ -1,12 +1,9 @@
 /** A layer norm whose weights are looked up in a graph, for states that the graph gives out before it. */
 
-import { closeSync, openSync, readSync } from 'node:fs'
 import { findLayerNorm } from '../graph/find-layer-norm.ts'
-import type { Initializer, Place } from '../graph/onnx-file.ts'
-import { DataType } from '../graph/onnx-schema.ts'
 import type { Surroundings } from '../graph/surroundings.ts'
+import { valuesOf } from '../graph/weight-values.ts'
 import type { Tensor } from '../tensor.ts'
-import { fromBfloat16, fromFloat16 } from './float16.ts'
 
 export class LayerNorm {
   readonly #weight: Float32Array
@@ -42,36 +39,9 @@ export function readLayerNorm(surroundings: Surroundings, output: string, epsilo
   const norm = findLayerNorm(surroundings, output)
   const numbers = (names: readonly string[] = []) => {
     const found = names.map((name) => surroundings.initializer(name)).find((initializer) => initializer !== undefined)
-    return found && read(found)
+    return found && valuesOf(found)
   }
   const weight = numbers(norm?.weights)
   const bias = numbers(norm?.biases)
   return weight && bias ? new LayerNorm(weight, bias, epsilon) : undefined
-}
-
-function read({ tensor, place }: Initializer): Float32Array | undefined {
-  const bytes = place ? readAt(place) : tensor.rawData
-  if (!bytes?.length) return undefined
-  const { buffer } = Uint8Array.from(bytes)
-  switch (tensor.dataType) {
-    case DataType.FLOAT:
-      return new Float32Array(buffer)
-    case DataType.FLOAT16:
-      return fromFloat16(new Uint16Array(buffer))
-    case DataType.BFLOAT16:
-      return fromBfloat16(new Uint16Array(buffer))
-    default:
-      return undefined
-  }
-}
-
-function readAt({ path, offset, length }: Place): Uint8Array {
-  const file = openSync(path, 'r')
-  try {
-    const bytes = new Uint8Array(length)
-    readSync(file, bytes, 0, length, offset)
-    return bytes
-  } finally {
-    closeSync(file)
-  }
 }

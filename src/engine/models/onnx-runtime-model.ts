@@ -1,28 +1,20 @@
 /** One graph of a pipeline in ONNX Runtime: fed with plain float32 data, whatever types and ranks its export has. */
 
-import { env, InferenceSession, type Tensor as OrtTensor } from 'onnxruntime-node'
-import { type Device, providerOptions } from '../devices/device.ts'
-import { openError, runError } from '../devices/session-error.ts'
+import { env, type InferenceSession, type Tensor as OrtTensor } from 'onnxruntime-node'
+import type { Device } from '../devices/device.ts'
+import { lacksHalf, runError } from '../devices/session-error.ts'
 import { EngineError } from '../errors.ts'
-import { type GraphSource, REWRITE_ORDER, type Rewrite, type RewriteName } from '../graph/graph-source.ts'
+import type { GraphSource, Rewrite, RewriteName } from '../graph/graph-source.ts'
 import { hasHalfWeights } from '../graph/half-weights.ts'
-import { encodeOnnx } from '../graph/onnx-bytes.ts'
+import { float32Source } from '../graph/to-float32.ts'
 import { allFinite, concatRows, type Tensor } from '../tensor.ts'
+import { noHalf, type OpenSession, openSession, type Rewrites, type SessionSettings } from './open-session.ts'
 import { type Feed, fromOrt, toOrt } from './ort-tensor.ts'
 
 // Every failure is thrown and put into words here; ONNX Runtime's own lines on stderr would only repeat it.
 env.logLevel = 'fatal'
 
-export interface SessionSettings {
-  readonly device: Device
-  /** Passed to ONNX Runtime as it stands: threads, memory arena … */
-  readonly sessionOptions?: InferenceSession.SessionOptions
-  /** Told in a sentence what the person should know, such as a change to float32. */
-  readonly onNotice?: (message: string) => void
-}
-
-/** By name; applied in `REWRITE_ORDER`. */
-export type Rewrites = Readonly<Partial<Record<RewriteName, Rewrite>>>
+export type { Rewrites, SessionSettings } from './open-session.ts'
 
 /** By input name; those that a graph does not take are left out. */
 export type Feeds = Readonly<Record<string, Feed | undefined>>
@@ -34,22 +26,19 @@ export class OnnxRuntimeModel {
   #source: GraphSource
   #rewrites: Rewrites
   #settings: SessionSettings
-  #session: InferenceSession | undefined
-  #inputs: ReadonlyMap<string, InferenceSession.TensorValueMetadata>
-  #outputs: ReadonlyMap<string, InferenceSession.TensorValueMetadata>
+  #session: OpenSession | undefined
+  #inputs: ReadonlyMap<string, InferenceSession.TensorValueMetadata> = new Map()
+  #outputs: ReadonlyMap<string, InferenceSession.TensorValueMetadata> = new Map()
   #turn: Promise<unknown> = Promise.resolve()
   readonly #halves = new Map<string, Uint16Array>()
   /** What each float32 input was fed last. */
   readonly #fed = new Map<string, OrtTensor>()
 
-  private constructor(source: GraphSource, rewrites: Rewrites, settings: SessionSettings, session: InferenceSession) {
+  private constructor(source: GraphSource, rewrites: Rewrites, settings: SessionSettings) {
     this.part = source.part
     this.#source = source
     this.#rewrites = rewrites
     this.#settings = settings
-    this.#session = session
-    this.#inputs = tensors(session.inputMetadata)
-    this.#outputs = tensors(session.outputMetadata)
   }
 
   /**
@@ -60,7 +49,25 @@ export class OnnxRuntimeModel {
     settings: SessionSettings,
     rewrites: Rewrites = {},
   ): Promise<OnnxRuntimeModel> {
-    return new OnnxRuntimeModel(source, rewrites, settings, await open(source, rewrites, settings))
+    const model = new OnnxRuntimeModel(source, rewrites, settings)
+    await model.open()
+    return model
+  }
+
+  /**
+   * A model that most never need: `open` or the first run opens it. Its file's outline is read at once.
+   * @throws EngineError 'model' for a damaged or missing file
+   */
+  static later(source: GraphSource, settings: SessionSettings, rewrites: Rewrites = {}): OnnxRuntimeModel {
+    source.read()
+    return new OnnxRuntimeModel(source, rewrites, settings)
+  }
+
+  /** Opens it where it is not open: its inputs and outputs are known from then on. @throws EngineError as `load` */
+  open(): Promise<void> {
+    return this.#inTurn(async () => {
+      await this.#opened()
+    })
   }
 
   get device(): Device {
@@ -120,7 +127,10 @@ export class OnnxRuntimeModel {
   /** Moves to another device; where that fails, the model stays as it was. */
   to(device: Device): Promise<void> {
     return this.#inTurn(async () => {
-      if (device !== this.device || !this.#session) await this.#reopen({ settings: { ...this.#settings, device } })
+      const settings = { ...this.#settings, device }
+      // One that was never needed is opened there when it is.
+      if (this.#inputs.size === 0) this.#settings = settings
+      else if (device !== this.device || !this.#session) await this.#reopen({ settings })
     })
   }
 
@@ -137,13 +147,25 @@ export class OnnxRuntimeModel {
   }
 
   async #runFinite(feeds: Feeds, fetches: readonly string[]): Promise<Tensor[]> {
-    const results = await this.#runRows(feeds, fetches)
+    const results = await this.#runHalfOrSingle(feeds, fetches)
     if (results.every(({ data }) => allFinite(data))) return results
     const { fp32 } = this.#source
     if (fp32 === undefined) throw this.#notFinite()
     this.#settings.onNotice?.(`The ${this.part} computed NaN in half precision; using its float32 file instead.`)
     await this.#reopen({ source: fp32 })
     return this.#runFinite(feeds, fetches)
+  }
+
+  /** Some devices say that they lack half precision only when they are to compute in it. */
+  async #runHalfOrSingle(feeds: Feeds, fetches: readonly string[]): Promise<Tensor[]> {
+    try {
+      return await this.#runRows(feeds, fetches)
+    } catch (error) {
+      if (!lacksHalf(error)) throw error
+      this.#settings.onNotice?.(noHalf(this.part, this.device))
+      await this.#reopen({ source: float32Source(this.#source) })
+      return this.#runRows(feeds, fetches)
+    }
   }
 
   async #free(): Promise<void> {
@@ -163,20 +185,30 @@ export class OnnxRuntimeModel {
     rewrites?: Rewrites
     settings?: SessionSettings
   }): Promise<void> {
-    const session = await open(source, rewrites, settings)
+    const opened = await openSession(source, rewrites, settings)
     await this.#free()
-    this.#session = session
-    this.#source = source
     this.#rewrites = rewrites
     this.#settings = settings
-    this.#inputs = tensors(session.inputMetadata)
-    this.#outputs = tensors(session.outputMetadata)
+    this.#take(opened)
+  }
+
+  async #opened(): Promise<OpenSession> {
+    return this.#session ?? this.#take(await openSession(this.#source, this.#rewrites, this.#settings))
+  }
+
+  #take(opened: OpenSession): OpenSession {
+    this.#session = opened
+    this.#source = opened.source
+    this.#inputs = tensors(opened.session.inputMetadata)
+    this.#outputs = tensors(opened.session.outputMetadata)
+    return opened
   }
 
   /** Exports of a fixed batch run so many rows at a time, the last call filled up with its last row. */
-  #runRows(feeds: Feeds, fetches: readonly string[]): Promise<Tensor[]> {
+  async #runRows(feeds: Feeds, fetches: readonly string[]): Promise<Tensor[]> {
+    await this.#opened()
     const { name, shape } = this.#inputs.values().next().value!
-    const batch = shape[0]
+    const batch = Object.values(this.#rewrites).some(({ oneRow }) => oneRow) ? 1 : shape[0]
     const rows = feeds[name]?.dims[0]
     if (typeof batch !== 'number' || batch < 1 || rows === undefined || rows === batch)
       return this.#runOnce(feeds, fetches)
@@ -188,16 +220,20 @@ export class OnnxRuntimeModel {
     for (let from = 0; from < rows; from += batch) {
       const part = Object.entries(feeds).map(([key, feed]) => [
         key,
-        feed?.dims[0] === rows ? rowsAt(feed, from, batch) : feed,
+        feed?.dims[0] === rows && this.#hasRows(key) ? rowsAt(feed, from, batch) : feed,
       ])
       runs.push(await this.#runOnce(Object.fromEntries(part), fetches))
     }
     return fetches.map((_, i) => rowsAt(concatRows(runs.map((run) => run[i]!)), 0, rows) as Tensor)
   }
 
+  /** What rewrites add is the same for all rows, though its first axis may be as long by chance. */
+  #hasRows(name: string): boolean {
+    return !Object.values(this.#rewrites).some(({ inputs }) => inputs !== undefined && name.startsWith(inputs))
+  }
+
   async #runOnce(feeds: Feeds, fetches: readonly string[]): Promise<Tensor[]> {
-    this.#session ??= await open(this.#source, this.#rewrites, this.#settings)
-    const session = this.#session
+    const { session } = await this.#opened()
     const inputs: Record<string, OrtTensor> = {}
     for (const input of this.#inputs.values()) {
       const feed = feeds[input.name]
@@ -255,52 +291,6 @@ export class OnnxRuntimeModel {
       : 'its weights may be damaged (download them again), or the guidance scale or a weight in the prompt is far too high'
     return new EngineError('numeric', `The ${this.part} computed NaN or infinity; ${cure}.`)
   }
-}
-
-/**
- * Threads that spin while they wait for work take the cores that Node and the other threads need: on two cores pictures
- * took up to 1.7 times as long with it, and twice that beside another busy process.
- */
-const QUIET_THREADS = { intra_op: { allow_spinning: '0' } }
-
-/**
- * A sum and the layer norm behind it would be joined in one operator, though not where the sum is given out: a text encoder
- * that shows its earlier layers would then compute its last one a little differently than before.
- */
-const APART = { optimization: { disable_specified_optimizers: 'SkipLayerNormFusion' } }
-
-async function open(source: GraphSource, rewrites: Rewrites, settings: SessionSettings): Promise<InferenceSession> {
-  const { part, path } = source
-  const { graph, folder } = prepared(source, rewrites)
-  const { session: asked, ...extra } = (settings.sessionOptions?.extra ?? {}) as { session?: object }
-  const options = {
-    ...providerOptions(settings.device),
-    ...settings.sessionOptions,
-    extra: {
-      session: {
-        ...QUIET_THREADS,
-        ...(folder !== undefined && { model_external_initializers_file_folder_path: folder }),
-        ...asked,
-      },
-      ...(part.startsWith('text_encoder') && APART),
-      ...extra,
-    },
-  }
-  try {
-    // Its two signatures differ in this argument alone.
-    return await InferenceSession.create(graph as string, options)
-  } catch (error) {
-    throw openError(error, part, path, settings.device)
-  }
-}
-
-/** What the session is made from: an export's own file where nothing is made of it, else bytes that point to its weights. */
-function prepared(source: GraphSource, rewrites: Rewrites): { graph: string | Uint8Array; folder?: string } {
-  const wanted = REWRITE_ORDER.flatMap((name) => rewrites[name] ?? [])
-  if (wanted.length === 0 && source.exported !== undefined) return { graph: source.exported }
-  const graph = wanted.reduce((graph, rewrite) => rewrite.apply(graph, source.path), source.read())
-  const { bytes, folder } = encodeOnnx(graph)
-  return { graph: bytes, ...(folder !== undefined && { folder }) }
 }
 
 function tensors(

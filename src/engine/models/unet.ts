@@ -46,12 +46,11 @@ export class UNet2DConditionModel {
   readonly sampleSize: readonly [height: number, width: number]
   /** Latents' height and width must be multiples of this: the UNet halves them so often. */
   readonly sizeMultiple: number
-  /** How many numbers `timeIds` has in a row. */
-  readonly timeIdsLength: number
   /** How attention is computed from the next step on; `original` is as the export has it. */
   attention: AttentionForm | 'original'
   #runningAttention: AttentionForm | 'original'
   readonly #output: string
+  readonly #config: Config
   /** @param model As it was exported, or with its attention fused. */
   constructor(model: OnnxRuntimeModel, config: Config, sampleSize: readonly [height: number, width: number]) {
     this.model = model
@@ -65,8 +64,18 @@ export class UNet2DConditionModel {
       : undefined
     this.sampleSize = sampleSize
     this.sizeMultiple = scaleOf(config)
-    this.timeIdsLength = fixed(inputs.get('time_ids')?.shape[1]) ?? 6
+    this.#config = config
     this.#output = model.outputs.has('out_sample') ? 'out_sample' : [...model.outputs.keys()][0]!
+  }
+
+  /**
+   * How many numbers `timeIds` has in a row: the embedding's width says how many fit beside the pooled text.
+   * @param pooledWidth Of the pooled text.
+   */
+  timeIdsLength(pooledWidth: number): number {
+    const { projection_class_embeddings_input_dim: width, addition_time_embed_dim: each } = this.#config
+    const byWidth = numberOf(each) > 0 ? (numberOf(width) - pooledWidth) / numberOf(each) : 6
+    return fixed(this.model.inputs.get('time_ids')?.shape[1]) ?? byWidth
   }
 
   /** Makes `attention` hold now. @throws EngineError 'model' when the graph cannot be rewritten */

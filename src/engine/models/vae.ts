@@ -14,7 +14,7 @@ const [LOWEST_LOGVAR, HIGHEST_LOGVAR] = [-30, 20]
 
 export class AutoencoderKL {
   readonly decoder: OnnxRuntimeModel
-  /** Absent in exports for text-to-image alone. */
+  /** Absent in exports for text-to-image alone; opened when an image is first encoded. */
   readonly encoder: OnnxRuntimeModel | undefined
   /** Pixels a latent: 8 in all Stable Diffusions. */
   readonly scaleFactor: number
@@ -159,6 +159,8 @@ export class LatentDistribution {
 }
 
 async function runWhole(model: OnnxRuntimeModel, input: Tensor): Promise<Tensor> {
+  // The encoder is first needed here.
+  await model.open()
   const [name] = model.inputs.keys()
   const output = preferred(model, ['sample', 'latent_parameters', 'latent_sample'])
   const [result] = await model.run({ [name!]: input }, [output])

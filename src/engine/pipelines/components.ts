@@ -127,7 +127,7 @@ async function loadVae(source: PipelineSource, opening: Opening, family: Family)
   const config = (await source.config('vae')) ?? {}
   const dtype = family.keepsVaeInFp32(config) ? 'fp32' : undefined
   const decoder = await opening.part('vae_decoder', dtype)
-  const encoder = source.has('vae_encoder') ? await opening.part('vae_encoder', dtype) : undefined
+  const encoder = source.has('vae_encoder') ? opening.partLater('vae_encoder', dtype) : undefined
   // Not every pipeline heeds the latents' mean and deviation.
   const heeded = family.heedsLatentsMean ? config : { ...config, latents_mean: null, latents_std: null }
   return new AutoencoderKL(decoder, encoder, heeded)

@@ -35,7 +35,7 @@ export async function conditioningOf(
   const rows = usesGuidance ? 2 * batch : batch
   return {
     ...text,
-    ...timeIds(components, options),
+    ...timeIds(components, options, text.textEmbeds?.dims[1] ?? 0),
     ...(unet.timeCondProjDim && { timestepCond: guidanceScaleEmbedding(guidanceScale, rows, unet.timeCondProjDim) }),
   }
 }
@@ -65,14 +65,16 @@ async function encodePrompts(
 function timeIds(
   { unet, config, family }: Components,
   { task, height, width, batch, usesGuidance }: ConditioningOptions,
+  pooledWidth: number,
 ): Pick<Conditioning, 'timeIds'> {
   const ids = family.timeIds?.(config, task, height, width)
   if (!ids) return {}
-  if (ids.positive.length !== unet.timeIdsLength)
+  const wanted = unet.timeIdsLength(pooledWidth)
+  if (ids.positive.length !== wanted)
     throw new EngineError(
       'model',
-      `The UNet takes ${unet.timeIdsLength} time ids but this pipeline makes ${ids.positive.length}; set requires_aesthetics_score to` +
-        ` ${unet.timeIdsLength === 5} in model_index.json, or give an image.`,
+      `The UNet takes ${wanted} time ids but this pipeline makes ${ids.positive.length}; set requires_aesthetics_score to` +
+        ` ${wanted === 5} in model_index.json, or give an image.`,
     )
   const positive = repeatRow(ids.positive, batch)
   return { timeIds: usesGuidance ? concatRows([repeatRow(ids.negative, batch), positive]) : positive }

@@ -1,12 +1,16 @@
 /** Opens a pipeline's graphs on the device that was asked for, or on the best that works. */
 
 import type { InferenceSession } from 'onnxruntime-node'
+import { type CacheSetting, cacheFolder } from '../cache/cache-folder.ts'
 import { bestDevice, candidates, type Device, lacksHardware, unavailable } from '../devices/device.ts'
 import { EngineError } from '../errors.ts'
+import { findLayers } from '../graph/find-layers.ts'
 import type { GraphSource } from '../graph/graph-source.ts'
 import { rewriteAttention } from '../graph/rewrite-attention.ts'
+import { rewriteInt8 } from '../graph/rewrite-int8.ts'
+import { rewriteLora } from '../graph/rewrite-lora.ts'
 import type { Dtype } from '../models/graph-choice.ts'
-import { OnnxRuntimeModel, type Rewrites } from '../models/onnx-runtime-model.ts'
+import { OnnxRuntimeModel, type Rewrites, type SessionSettings } from '../models/onnx-runtime-model.ts'
 import { withResiduals } from '../models/unet.ts'
 import type { GraphPart, PipelineSource } from './pipeline-source.ts'
 
@@ -17,8 +21,16 @@ export interface LoadOptions {
   readonly device?: Device | 'auto' | undefined
   /** For the pipelines with a ControlNet: its folder in diffusers' layout or its file in either layout, or several. */
   readonly controlnet?: string | readonly string[] | undefined
+  /** Opens the models with room for LoRAs at once, where the first that is loaded would open them anew. */
+  readonly loras?: boolean | undefined
   /** Passed to ONNX Runtime for each part: threads, memory arena … */
   readonly sessionOptions?: InferenceSession.SessionOptions | undefined
+  /**
+   * Where Seedling keeps what it makes of large models: optimised copies, which open in a fraction of the time and memory, and
+   * weights in int8. Default: `SEEDLING_CACHE`, or `seedling` in `XDG_CACHE_HOME` or `~/.cache`, of at most
+   * `SEEDLING_CACHE_GB` gigabytes (20). `null` or `false` keeps nothing.
+   */
+  readonly cacheDir?: CacheSetting
 }
 
 export interface LoadListeners {
@@ -31,7 +43,8 @@ export interface LoadListeners {
 }
 
 /** Whether 'auto' prefers half precision, as far as that can be known before a session is open. */
-export function prefersHalf({ device = 'auto' }: LoadOptions): boolean {
+export function prefersHalf({ device = 'auto', dtype }: LoadOptions): boolean {
+  if (dtype === 'int8') return false
   return (device === 'auto' ? bestDevice() : device) !== 'cpu'
 }
 
@@ -81,6 +94,13 @@ export class Opening {
     }
   }
 
+  /** A part that most requests never need: it is opened when it is first run. @throws EngineError 'model' */
+  partLater(part: Exclude<GraphPart, 'unet'>, dtype: Dtype = this.#options.dtype ?? 'auto'): OnnxRuntimeModel {
+    const model = OnnxRuntimeModel.later(this.#source.graph(part, dtype, this.#device), this.#settings(this.#device))
+    this.#opened.push(model)
+    return model
+  }
+
   /** Frees whatever was opened. */
   async undo(): Promise<void> {
     await Promise.all(this.#opened.map((model) => model.release()))
@@ -95,7 +115,7 @@ export class Opening {
     }
     const reasons: string[] = []
     for (const candidate of candidates()) {
-      const absent = lacksHardware(candidate)
+      const absent = this.#runsOn(candidate) ?? lacksHardware(candidate)
       const why = absent ?? unavailable(candidate)
       if (why) {
         reasons.push(`Not using ${candidate}: ${why}.`)
@@ -113,6 +133,11 @@ export class Opening {
       }
     }
     throw new EngineError('device', "No device works here; use device 'cpu'.")
+  }
+
+  /** Why the asked dtype has nothing to run on there. */
+  #runsOn(device: Device): string | undefined {
+    return this.#options.dtype === 'int8' && device !== 'cpu' ? "dtype 'int8' runs on the CPU alone" : undefined
   }
 
   /** It is opened fused at once, since a large one takes long to open, and twice the memory while another takes its place. */
@@ -135,7 +160,8 @@ export class Opening {
   async #checked(model: OnnxRuntimeModel): Promise<OnnxRuntimeModel> {
     const { dtype = 'auto' } = this.#options
     const { exported } = model.source
-    if (exported === undefined || dtype === 'auto' || model.isHalf === (dtype === 'fp16')) return model
+    const isEither = dtype === 'auto' || dtype === 'int8'
+    if (exported === undefined || isEither || model.isHalf === (dtype === 'fp16')) return model
     await model.release()
     const is = model.isHalf ? 'fp16' : 'fp32'
     throw new EngineError(
@@ -144,14 +170,29 @@ export class Opening {
     )
   }
 
-  async #open(source: GraphSource, device: Device, rewrites?: Rewrites): Promise<OnnxRuntimeModel> {
-    const { onPart, onNotice } = this.#listeners
-    const { sessionOptions } = this.#options
-    onPart(source.part)
-    const settings = { device, onNotice, ...(sessionOptions && { sessionOptions }) }
-    const model = await OnnxRuntimeModel.load(source, settings, rewrites)
+  async #open(source: GraphSource, device: Device, wanted: Rewrites = {}): Promise<OnnxRuntimeModel> {
+    this.#listeners.onPart(source.part)
+    const model = await OnnxRuntimeModel.load(source, this.#settings(device), {
+      ...this.#standing(source),
+      ...wanted,
+    })
     this.#opened.push(model)
     return model
+  }
+
+  /** Rewrites that hold for as long as the model is open. */
+  #standing(source: GraphSource): Rewrites {
+    const { loras, dtype, cacheDir } = this.#options
+    const mayHaveLoras = loras === true && /^(?:unet|text_encoder)/.test(source.part)
+    return {
+      ...(mayHaveLoras && findLayers(source.read()).length > 0 && { lora: rewriteLora }),
+      ...(source.part === 'unet' && dtype === 'int8' && { precision: rewriteInt8(cacheFolder(cacheDir)) }),
+    }
+  }
+
+  #settings(device: Device): SessionSettings {
+    const { sessionOptions, cacheDir } = this.#options
+    return { device, onNotice: this.#listeners.onNotice, cacheDir, ...(sessionOptions && { sessionOptions }) }
   }
 }
 

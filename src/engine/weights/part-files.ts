@@ -40,6 +40,11 @@ export function choosePartFiles(names: readonly string[], options: PartFilesOpti
   return undefined
 }
 
+/** The marks in the names of parts' files. */
+export function variantsIn(names: readonly string[]): ReadonlySet<string> {
+  return new Set(names.flatMap((name) => parseName(name)?.variant ?? []))
+}
+
 /**
  * A named variant may be missing in some parts, and not in all.
  *
@@ -48,7 +53,7 @@ export function choosePartFiles(names: readonly string[], options: PartFilesOpti
  * @throws EngineError 'model' that names the variants that there are.
  */
 export function requireVariant(model: string, names: readonly string[], variant: string | undefined): void {
-  const variants = new Set(names.flatMap((name) => parseName(name)?.variant ?? []))
+  const variants = variantsIn(names)
   if (variant === undefined || variants.has(variant)) return
   const what = variants.size > 0 ? `it has ${[...variants].sort().join(', ')}` : 'its files have no variants'
   throw new EngineError('model', `${model} has no variant ${variant}: ${what}; give another \`variant\`, or none.`)

@@ -1,6 +1,6 @@
 /** The numbers of one small tensor; large ones stay in their files. */
 
-import { fromFloat16 } from '../models/float16.ts'
+import { fromBfloat16, fromFloat16 } from '../models/float16.ts'
 import { withFile } from './byte-file.ts'
 import type { StoredTensor } from './stored-tensor.ts'
 
@@ -24,8 +24,7 @@ function decode(dtype: StoredTensor['dtype'], buffer: ArrayBuffer): Float32Array
     case 'F16':
       return fromFloat16(new Uint16Array(buffer))
     case 'BF16':
-      // The upper half of a float32.
-      return new Float32Array(Uint32Array.from(new Uint16Array(buffer), (half) => half << 16).buffer)
+      return fromBfloat16(new Uint16Array(buffer))
     case 'I64':
       return Float32Array.from(new BigInt64Array(buffer), Number)
     case 'I32':
