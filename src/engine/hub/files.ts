@@ -88,6 +88,11 @@ export function neededFiles<File extends { readonly path: string }>(
   return onlyCheckpoint(name, files)
 }
 
+function chosenVariant(names: readonly string[], { variant, impliedVariant }: Wanted): string | undefined {
+  if (variant !== undefined || impliedVariant === undefined) return variant
+  return variantsIn(names).has(impliedVariant) ? impliedVariant : undefined
+}
+
 /**
  * The file of a LoRA or of a textual inversion.
  * @param name Of what holds the files, for messages. @param usual What it may be called, the best first.
@@ -102,11 +107,6 @@ export function adapterFileAmong(name: string, paths: readonly string[], usual: 
   const what =
     weights.length === 0 ? 'holds no file of weights' : `holds ${weights.length} files of weights: ${some(weights)}`
   throw new EngineError('model', `${name} ${what}; give the name of the right one as weightName.`)
-}
-
-function chosenVariant(names: readonly string[], { variant, impliedVariant }: Wanted): string | undefined {
-  if (variant !== undefined || impliedVariant === undefined) return variant
-  return variantsIn(names).has(impliedVariant) ? impliedVariant : undefined
 }
 
 function oneFile<File extends { readonly path: string }>(
