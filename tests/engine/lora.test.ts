@@ -124,6 +124,11 @@ describe('LoRAs in use', () => {
     expect(await pipe.loadLoraWeights(file('kohya.safetensors'))).toBe('default_0')
     expect(await pipe.loadLoraWeights(file('locon.safetensors'), { adapterName: 'locon' })).toBe('locon')
     expect(pipe.getActiveAdapters()).toEqual(['locon'])
+    const both = ['peft', 'processors'].map((name) => pipe.loadLoraWeights(file(`${name}.safetensors`)))
+    expect((await Promise.all(both)).sort()).toEqual(['default_2', 'default_3'])
+    pipe.deleteAdapters(['default_2'])
+    expect(await pipe.loadLoraWeights(file('peft.safetensors'))).toBe('default_4')
+    pipe.deleteAdapters(['default_3', 'default_4'])
     expect(pipe.getListAdapters()).toEqual({ unet: ['default_0', 'locon'], textEncoder: ['default_0'] })
     pipe.setAdapters(['default_0', 'locon'], [0.5, 2])
     pipe.deleteAdapters('locon')
@@ -214,7 +219,11 @@ it('in eight bits it works beside the rounded weights, and rows do not touch eac
   const folder = tinyFolder('sdxl')
   const [fp32, int8] = await Promise.all(
     (['fp32', 'int8'] as const).map(async (dtype) => {
-      const pipe = await StableDiffusionPipeline.fromPretrained(folder, { ...ON_CPU, dtype, cacheDir: temporaryFolder() })
+      const pipe = await StableDiffusionPipeline.fromPretrained(folder, {
+        ...ON_CPU,
+        dtype,
+        cacheDir: temporaryFolder(),
+      })
       await pipe.loadLoraWeights(file('checkpoint-sdxl.safetensors'))
       return pipe
     }),

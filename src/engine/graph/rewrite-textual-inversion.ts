@@ -30,7 +30,7 @@ export function findTokenTable(graph: OnnxGraph, ids: string): TokenTable | unde
     if (table?.dims.length !== 2) continue
     const cast = surroundings.onlyConsumer(gather)
     const isCast = cast?.opType === 'Cast'
-    const type = isCast ? (cast.attribute.find(({ name }) => name === 'to')?.i ?? DataType.FLOAT) : table.dataType
+    const type = surroundings.weightType(isCast ? cast.output[0]! : gather.input[0]!) ?? DataType.FLOAT
     return { rows: table.dims[0]!, width: table.dims[1]!, gather, embedded: isCast ? cast : gather, type }
   }
   return undefined
