@@ -10,7 +10,7 @@ import {
   type Tensor,
 } from '../../src/engine/index.ts'
 import { singleFileTensors, tinyFile, tinyFolder } from './tiny-checkpoint.ts'
-import { compare, ON_CPU, readNpy, tinyPipeline } from './tiny-pipeline.ts'
+import { compare, ON_CPU, readNpy, temporaryFolder, tinyPipeline } from './tiny-pipeline.ts'
 
 const FOLDER = fileURLToPath(new URL('../fixtures/lora/', import.meta.url))
 
@@ -124,6 +124,11 @@ describe('LoRAs in use', () => {
     expect(await pipe.loadLoraWeights(file('kohya.safetensors'))).toBe('default_0')
     expect(await pipe.loadLoraWeights(file('locon.safetensors'), { adapterName: 'locon' })).toBe('locon')
     expect(pipe.getActiveAdapters()).toEqual(['locon'])
+    const both = ['peft', 'processors'].map((name) => pipe.loadLoraWeights(file(`${name}.safetensors`)))
+    expect((await Promise.all(both)).sort()).toEqual(['default_2', 'default_3'])
+    pipe.deleteAdapters(['default_2'])
+    expect(await pipe.loadLoraWeights(file('peft.safetensors'))).toBe('default_4')
+    pipe.deleteAdapters(['default_3', 'default_4'])
     expect(pipe.getListAdapters()).toEqual({ unet: ['default_0', 'locon'], textEncoder: ['default_0'] })
     pipe.setAdapters(['default_0', 'locon'], [0.5, 2])
     pipe.deleteAdapters('locon')
@@ -208,4 +213,30 @@ describe('LoRAs in use', () => {
     await expect(draw({ crossAttentionKwargs: { scale: Number.POSITIVE_INFINITY } })).rejects.toThrow('a finite number')
     pipe.unloadLoraWeights()
   })
+})
+
+it('in eight bits it works beside the rounded weights, and rows do not touch each other', async () => {
+  const folder = tinyFolder('sdxl')
+  const [fp32, int8] = await Promise.all(
+    (['fp32', 'int8'] as const).map(async (dtype) => {
+      const pipe = await StableDiffusionPipeline.fromPretrained(folder, {
+        ...ON_CPU,
+        dtype,
+        cacheDir: temporaryFolder(),
+      })
+      await pipe.loadLoraWeights(file('checkpoint-sdxl.safetensors'))
+      return pipe
+    }),
+  )
+  const draw = async (pipe: StableDiffusionPipeline, seeds: number[], more = {}) => {
+    const generator = seeds.map((seed) => new Generator(seed))
+    return (await pipe.generate({ ...args(), numImagesPerPrompt: seeds.length, generator, ...more })).images
+  }
+  const wanted = await draw(fp32!, [7, 8])
+  const given = await draw(int8!, [7, 8])
+  const plain = await draw(int8!, [7, 8], { adapters: [] })
+  const off = compare(given, wanted).difference
+  expect(off).toBeLessThan(compare(plain, wanted).difference / 3)
+  const half = given.data.length / 2
+  expect(given.data.slice(half)).toEqual((await draw(int8!, [8])).data)
 })

@@ -96,6 +96,17 @@ describe.each(['sd1', 'sdxl'])('an added word in a prompt of %s', (model) => {
   })
 })
 
+it('in files of half precision the vectors mean what the table’s do, as it was rounded', async () => {
+  for (const dtype of ['F16', 'BF16'] as const) {
+    const pipe = await StableDiffusionPipeline.fromPretrained(tinyFolder('sd1', { dtype }), ON_CPU)
+    const ids = pipe.components.promptEncoder.parts[0]!.tokenizer.tokenize('red fox')
+    const vectors = { ...vectorsOf('sd1-text', ids), dtype }
+    await pipe.loadTextualInversion(tinyFile(new Map([['<style>', vectors]])))
+    const [wanted, given] = [await pipe.generate(args('a red fox')), await pipe.generate(args('a <style>'))]
+    expect(given.images.data).toEqual(wanted.images.data)
+  }
+})
+
 describe('words among tokens', () => {
   let tokenizer: CLIPTokenizer
   beforeAll(async () => {

@@ -26,7 +26,7 @@ export function findLayers(graph: OnnxGraph): Layer[] {
     const name = nameOf(module, linear)
     const shape = shapeOf(linear, surroundings.initializer(linear.weight)!.tensor.dims)
     if (name === undefined || !shape) continue
-    const isHalf = typeOf(linear.node.input[1]!, surroundings) === DataType.FLOAT16
+    const isHalf = surroundings.weightType(linear.node.input[1]!) === DataType.FLOAT16
     const known = found.get(linear.weight)
     // Traced again, torch's exporter counts the module up: its first name counts.
     const layer = known
@@ -52,13 +52,4 @@ function shapeOf(
   const groups = node.attribute.find(({ name }) => name === 'group')?.i ?? 1
   if (kernel.length !== (kind === 'conv' ? 2 : 0) || groups !== 1) return undefined
   return isTransposed ? { inputs: first, outputs: second, kernel } : { inputs: second, outputs: first, kernel }
-}
-
-/** The number type that a node sees, past what renames or turns a weight. */
-function typeOf(value: string, surroundings: Surroundings): number {
-  const stored = surroundings.initializer(value)
-  if (stored) return stored.tensor.dataType
-  const maker = surroundings.producer(value)!
-  const to = maker.opType === 'Cast' ? maker.attribute.find(({ name }) => name === 'to')?.i : undefined
-  return to ?? typeOf(maker.input[0]!, surroundings)
 }

@@ -24,6 +24,8 @@ export interface GraphSource {
 
 /** What is made of a graph before it runs. */
 export interface Rewrite {
+  /** What the names of the inputs that it adds begin with. */
+  readonly inputs?: string
   /**
    * @param graph May be changed.
    * @param path What errors name.

@@ -30,7 +30,7 @@ export function findTokenTable(graph: OnnxGraph, ids: string): TokenTable | unde
     if (table?.dims.length !== 2) continue
     const cast = surroundings.onlyConsumer(gather)
     const isCast = cast?.opType === 'Cast'
-    const type = isCast ? (cast.attribute.find(({ name }) => name === 'to')?.i ?? DataType.FLOAT) : table.dataType
+    const type = surroundings.weightType(isCast ? cast.output[0]! : gather.input[0]!) ?? DataType.FLOAT
     return { rows: table.dims[0]!, width: table.dims[1]!, gather, embedded: isCast ? cast : gather, type }
   }
   return undefined
@@ -53,6 +53,7 @@ function isMadeOf(name: string, ids: string, surroundings: Surroundings): boolea
  */
 export function rewriteTextualInversion(ids: string, idType: number): Rewrite {
   return {
+    inputs: ADDED_ROWS,
     apply(graph, path) {
       const table = findTokenTable(graph, ids)
       if (!table)

@@ -35,6 +35,14 @@ export class Surroundings {
     return isAlias(alias) ? this.initializer(alias.input[0]!) : this.#initializers.get(name)
   }
 
+  /** The number type of a weight where a node sees it, retyped or turned on its way. */
+  weightType(name: string): number | undefined {
+    const maker = this.#producers.get(name)
+    if (!maker) return this.#initializers.get(name)?.tensor.dataType
+    const to = maker.opType === 'Cast' ? maker.attribute.find((attribute) => attribute.name === 'to')?.i : undefined
+    return to ?? this.weightType(maker.input[0]!)
+  }
+
   /** Whether a value is an input more than once. */
   isShared(name: string): boolean {
     return (this.#consumers.get(name)?.length ?? 0) > 1

@@ -62,7 +62,7 @@ export class LoraBranches {
         return own && weight !== 0 ? [{ ...own, factor: own.scale * weight }] : []
       })
       const { down, up } = loraInputs(layer.name)
-      // cuDNN and WebGPU take no tensors without elements: there a branch of zeros adds nothing.
+      // WebGPU fails on tensors without elements, and other providers may: there a branch of zeros adds nothing.
       const least = this.#model.device === 'cpu' ? 0 : 1
       const matrices = sideBySide(layer, wanted, least)
       feeds[down] = matrices.down

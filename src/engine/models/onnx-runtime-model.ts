@@ -227,9 +227,9 @@ export class OnnxRuntimeModel {
     return fetches.map((_, i) => rowsAt(concatRows(runs.map((run) => run[i]!)), 0, rows) as Tensor)
   }
 
-  /** Not the low-rank matrices of a LoRA, whose first axis may be as long by chance. */
+  /** What rewrites add is the same for all rows, though its first axis may be as long by chance. */
   #hasRows(name: string): boolean {
-    return !/rank/.test(String(this.#inputs.get(name)?.shape[0]))
+    return !Object.values(this.#rewrites).some(({ inputs }) => inputs !== undefined && name.startsWith(inputs))
   }
 
   async #runOnce(feeds: Feeds, fetches: readonly string[]): Promise<Tensor[]> {

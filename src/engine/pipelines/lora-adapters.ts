@@ -46,15 +46,14 @@ export class LoraAdapters {
    * @returns Its name.
    * @throws EngineError 'argument' for a name that is taken, 'model' for what is no LoRA for this model.
    */
-  async load(file: WeightFile, path: string, name = `default_${this.#adapters.size}`): Promise<string> {
-    if (this.#adapters.has(name))
-      throw new EngineError(
-        'argument',
-        `The adapter name '${name}' is in use already; give another, or delete that adapter.`,
-      )
+  async load(file: WeightFile, path: string, given?: string): Promise<string> {
+    if (given !== undefined) this.#requireFree(given)
     const layers = new Map([...this.#branches].map(([part, branches]) => [part, branches.layers]))
     const lora = readLora(file, path, layers)
     for (const part of lora.keys()) await this.#branches.get(part)!.enable()
+    const name = given ?? this.#freeName()
+    // Another may have been loaded under it meanwhile.
+    this.#requireFree(name)
     this.#adapters.set(name, { id: this.#loaded++, lora })
     this.#active = [{ name }]
     return name
@@ -127,6 +126,21 @@ export class LoraAdapters {
     const textKey = [...keys].filter(([part]) => part !== 'unet').join()
     this.#last = { key, feeds: { textKey, byPart } }
     return this.#last.feeds
+  }
+
+  #requireFree(name: string): void {
+    if (this.#adapters.has(name))
+      throw new EngineError(
+        'argument',
+        `The adapter name '${name}' is in use already; give another, or delete that adapter.`,
+      )
+  }
+
+  /** diffusers' names of adapters that were given none. */
+  #freeName(): string {
+    let number = this.#adapters.size
+    while (this.#adapters.has(`default_${number}`)) number++
+    return `default_${number}`
   }
 
   #weightedFor(part: LoraPart, wanted: readonly AdapterSelection[], scale: number) {

@@ -1,5 +1,6 @@
 /** AUTOMATIC1111's extra networks: `<lora:name:0.8>` in a prompt, read as its `modules/extra_networks.py` and `Lora` do. */
 
+import leven from 'leven'
 import { EngineError } from '../errors.ts'
 
 /** A LoRA that a prompt names, and how much of it is wanted. */
@@ -96,7 +97,7 @@ export function nearestNames(name: string, names: readonly string[], most = 3): 
   const near = names.flatMap((one) => {
     const other = letters(one)
     const isPart = other !== wanted && wanted.length > 2 && other.includes(wanted)
-    const distance = isPart ? 1 : editDistance(wanted, other)
+    const distance = isPart ? 1 : leven(wanted, other)
     return distance <= limit ? [{ one, distance }] : []
   })
   return near
@@ -110,16 +111,4 @@ function letters(name: string): string {
     .toLowerCase()
     .replace(/[\s_.-]/g, '')
     .slice(0, COMPARED)
-}
-
-/** Letters to put in, take out or change (Levenshtein). */
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i)
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= b.length; j++)
-      next[j] = Math.min(next[j - 1]! + 1, row[j]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1))
-    row = next
-  }
-  return row[b.length]!
 }
