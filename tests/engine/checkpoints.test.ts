@@ -462,6 +462,20 @@ describe('files that lie about what they are', () => {
       return tensors
     })
 
+  it.each([
+    ['levels', (i: number) => `up_blocks.${i}.resnets.${i}.conv1.weight`],
+    ['attentions', (i: number) => `down_blocks.${i % 300}.attentions.${i % 299}.transformer_blocks.${i}.norm1.bias`],
+    ['downsamplings', (i: number) => `input_blocks.${i}.0.op.weight`],
+    ['layers', (i: number) => `text_model.encoder.layers.${i}.mlp.fc1.weight`],
+  ])('%s without end are not counted to the end', (_what, nameOf) => {
+    const tensor = weights.get(names[0]!)!
+    const first = ['up_blocks.0.resnets.0.conv1.weight', 'conv_in.weight', 'input_blocks.0.0.weight']
+    const tensors = new Map([...first, ...Array.from({ length: 45_000 }, (_, i) => nameOf(i))].map((n) => [n, tensor]))
+    expect(identify({ weights: weightsOf(tensors), metadata }).title).not.toBe('')
+    for (let i = 0; i < 5000; i++) tensors.set(`more.${i}`, tensor)
+    expect(identify({ weights: weightsOf(tensors), metadata }).kind).toBe('other')
+  })
+
   it('are identified, or refused with a sentence', () => {
     fc.assert(
       fc.property(mutated, (tensors) => {
