@@ -149,4 +149,21 @@ describe('from the hub', () => {
       expect(await difference(pipe, 'sd1-fp16')).toBeLessThan(1e-4)
     },
   )
+
+  it('a VAE in a repository of its own stands in for one that a file lacks', async () => {
+    const vae = tinyContent(() => 'F16')
+    const files = ['README.md', 'config.json', 'diffusion_pytorch_model.bin', 'diffusion_pytorch_model.safetensors']
+    await start(
+      'stabilityai/sd-vae-ft-mse',
+      repositoryFolder(files, (path) => vae(`vae/${path}`)),
+    )
+    const tensors = [...withDtype(singleFileTensors('sd1'), () => 'F16')]
+    const withoutVae = tinyFile(new Map(tensors.filter(([name]) => !name.startsWith('first_stage_model.'))))
+    const pipe = await StableDiffusionPipeline.fromPretrained(withoutVae, {
+      vae: 'stabilityai/sd-vae-ft-mse',
+      ...ON_CPU,
+    })
+    expect(await difference(pipe, 'sd1-fp16')).toBeLessThan(1e-4)
+    expect(hub.requests.map(({ path }) => path)).not.toContainEqual(expect.stringMatching(/\.bin$/))
+  })
 })
