@@ -2,7 +2,7 @@
 
 import type { InferenceSession } from 'onnxruntime-node'
 import { type CacheSetting, cacheFolder } from '../cache/cache-folder.ts'
-import { bestDevice, candidates, type Device, lacksHardware, unavailable } from '../devices/device.ts'
+import { bestDevice, candidates, type Device, lacksHardware, prepareToTry, unavailable } from '../devices/device.ts'
 import { EngineError } from '../errors.ts'
 import { rewriteAttention } from '../graph/rewrite-attention.ts'
 import { rewriteInt8 } from '../graph/rewrite-int8.ts'
@@ -105,6 +105,7 @@ export class Opening {
         if (!absent) this.#listeners.onNotice(reasons.at(-1)!)
         continue
       }
+      prepareToTry(candidate)
       try {
         const model = await open(candidate)
         this.#listeners.onDevice(candidate, reasons)
