@@ -1,18 +1,9 @@
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  statSync,
-  utimesSync,
-  writeFileSync,
-} from 'node:fs'
+import { existsSync, readdirSync, readFileSync, readlinkSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { EngineError, Generator, type LoadProgress, StableDiffusionPipeline } from '../../src/engine/index.ts'
-import { neededFiles } from '../../src/engine/models/hub-files.ts'
+import { neededFiles } from '../../src/engine/hub/files.ts'
+import { Generator, type LoadProgress, StableDiffusionPipeline } from '../../src/engine/index.ts'
 import { type FakeHub, startFakeHub } from './fake-hub.ts'
 import { ON_CPU, temporaryFolder, tinyPipeline } from './tiny-pipeline.ts'
 
@@ -96,8 +87,12 @@ describe('fromPretrained on a hub', () => {
   })
 
   it('takes up a broken download where it broke off', async () => {
-    hub.breakOnce('text_encoder/model.onnx', 1_000_000)
-    await open()
+    let half = () => {}
+    hub.breakOnce('text_encoder/model.onnx', 1_000_000, new Promise((resolve) => (half = resolve)))
+    const onProgress = (one: LoadProgress) => {
+      if (one.status === 'download' && one.file === 'text_encoder/model.onnx' && one.loaded > 500_000) half()
+    }
+    await open({ onProgress })
     const ranges = hub.requests.filter(({ path }) => path.endsWith('text_encoder/model.onnx')).map(({ range }) => range)
     const resumed = ranges.find((range) => range !== undefined && range !== 'bytes=0-0')
     expect(Number(/^bytes=(\d+)-3247878$/.exec(resumed!)?.[1])).toBeGreaterThan(0)
@@ -133,50 +128,14 @@ describe('fromPretrained on a hub', () => {
   })
 })
 
-describe('a repository without ONNX', () => {
-  it('is told before anything is fetched, graphs without a model_index.json too', async () => {
-    const folder = temporaryFolder()
-    mkdirSync(join(folder, 'unet'))
-    writeFileSync(join(folder, 'unet', 'model.onnx'), 'a graph')
-    const hub = await startFakeHub('org/loose', folder)
-    vi.stubEnv('HF_ENDPOINT', hub.url)
-    vi.stubEnv('HF_HUB_CACHE', temporaryFolder())
-    const opened = StableDiffusionPipeline.fromPretrained('org/loose', ON_CPU)
-    await expect(opened).rejects.toThrow(/org\/loose holds no ONNX files of a pipeline: .*with its model_index\.json/)
-    expect(hub.requests.filter(({ path }) => path.includes('/resolve/'))).toEqual([])
-    vi.unstubAllEnvs()
-    await hub.close()
-  })
-
-  it('says how to export one', async () => {
-    const folder = temporaryFolder()
-    mkdirSync(join(folder, 'unet'))
-    writeFileSync(join(folder, 'model_index.json'), '{}')
-    writeFileSync(join(folder, 'unet', 'diffusion_pytorch_model.safetensors'), '')
-    const hub = await startFakeHub('org/torch', folder)
-    vi.stubEnv('HF_ENDPOINT', hub.url)
-    vi.stubEnv('HF_HUB_CACHE', temporaryFolder())
-    const error = await StableDiffusionPipeline.fromPretrained('org/torch', ON_CPU).catch((one: unknown) => one)
-    vi.unstubAllEnvs()
-    await hub.close()
-    expect(error).toBeInstanceOf(EngineError)
-    expect(error).toMatchObject({
-      code: 'model',
-      message: expect.stringMatching(/optimum-cli export onnx --model org\/torch/),
-    })
-    await expect(StableDiffusionPipeline.fromPretrained(folder, ON_CPU)).rejects.toThrow(
-      `optimum-cli export onnx --model "${folder}" --task text-to-image FOLDER`,
-    )
-  })
-})
-
 describe('neededFiles', () => {
   const paths = (...names: string[]) => names.map((path) => ({ path }))
   const needed = (files: { path: string }[], onGpu: boolean) =>
-    neededFiles(files, 'auto', onGpu).map(({ path }) => path)
+    neededFiles('org/name', files, { dtype: 'auto', onGpu }).files.map(({ path }) => path)
 
   it('takes one precision of a part, with its weights, whatever they are called', () => {
     const files = paths(
+      'model_index.json',
       'unet/model.onnx',
       'unet/model.onnx_data',
       'unet/model.onnx_data_1',
@@ -190,6 +149,7 @@ describe('neededFiles', () => {
       'text_encoder/deep/model.onnx',
     )
     expect(needed(files, false)).toEqual([
+      'model_index.json',
       'unet/config.json',
       'unet/model.onnx',
       'unet/model.onnx_data',
@@ -198,13 +158,15 @@ describe('neededFiles', () => {
       'text_encoder/weights.pb',
       'text_encoder/onnx__MatMul_1234',
     ])
-    expect(needed(files, true).slice(1, 3)).toEqual(['unet/model_fp16.onnx', 'unet/model_fp16.onnx_data'])
+    expect(needed(files, true).slice(2, 4)).toEqual(['unet/model_fp16.onnx', 'unet/model_fp16.onnx_data'])
   })
 
   it("takes SDXL's VAE in float32, where there is one", () => {
     const parts = ['unet', 'vae_decoder', 'text_encoder_2'].map((part) => `${part}/model_fp16.onnx`)
-    expect(needed(paths(...parts), true)).toEqual(parts)
-    expect(needed(paths(...parts, 'vae_decoder/model.onnx', 'unet/model.onnx'), true)).toEqual([
+    const files = ['model_index.json', ...parts]
+    expect(needed(paths(...files), true)).toEqual(files)
+    expect(needed(paths(...files, 'vae_decoder/model.onnx', 'unet/model.onnx'), true)).toEqual([
+      'model_index.json',
       'unet/model_fp16.onnx',
       'vae_decoder/model.onnx',
       'text_encoder_2/model_fp16.onnx',

@@ -1,8 +1,9 @@
 /** Other programs' folders of models: what is found in them, under which names, and an engine that draws with several. */
 
-import { mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import sharp from 'sharp'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { companionVae, readModelsFolder } from '../../src/engine/catalog/models-folder.ts'
 import { parseParameters } from '../../src/engine/images/parameters.ts'
@@ -146,6 +147,39 @@ describe('an engine with a folder of models', () => {
     expect(await draw(engine, 'tiny-sd1')).toMatchObject({ drawn: 'tiny-sd1', opening: ['tiny-sd1'] })
     expect(engine.isOpen('tiny-sdxl')).toBe(false)
     expect(await draw(engine)).toMatchObject({ drawn: 'tiny-sdxl', opening: ['tiny-sdxl'] })
+  })
+
+  it('draws with the LoRAs and embeddings that a prompt names, without opening the model anew', async () => {
+    const folder = models()
+    const put = (file: string, path: string) => {
+      mkdirSync(dirname(join(folder, path)), { recursive: true })
+      copyFileSync(fileURLToPath(new URL(`../fixtures/lora/${file}`, import.meta.url)), join(folder, path))
+    }
+    put('kohya.safetensors', 'loras/ink.safetensors')
+    put('peft.safetensors', 'loras/pixel_art.safetensors')
+    put('a1111.pt', 'embeddings/bad-hands.pt')
+    const engine = await started({ modelsFolder: folder, model: 'tiny-sd1' })
+    expect(engine.catalog.loras.map(({ name }) => name)).toEqual(['ink', 'pixel_art'])
+    expect(engine.catalog.embeddings.map(({ name }) => name)).toEqual(['bad-hands'])
+    const pixels = async (prompt: string, model?: string) => {
+      const opening: string[] = []
+      const onProgress = (progress: EngineProgress) => void (progress.opening && opening.push(progress.opening))
+      const [image] = await engine.generateImages({ ...request, prompt, ...(model && { model }) }, { onProgress })
+      expect(parseParameters(readPngText(image!.png, 'parameters')!).prompt).toBe(prompt)
+      if (!model) expect(opening).toEqual([])
+      return (await sharp(image!.png).raw().toBuffer()).toString('hex')
+    }
+    const plain = await pixels('a cat')
+    const inked = await pixels('a cat<lora:ink:1>')
+    expect(inked).not.toBe(plain)
+    expect(await pixels('a cat<lora:ink:-1>')).not.toBe(inked)
+    expect(await pixels('a cat<lora:ink:1><lora:pixel_art:0.7>')).not.toBe(inked)
+    expect(await pixels('a cat<lora:ink:0>')).toBe(plain)
+    expect(await pixels('a cat')).toBe(plain)
+    expect(await pixels('a cat bad-hands')).not.toBe(await pixels('a cat bad hand'))
+    await expect(pixels('a cat<lora:pixelart>')).rejects.toThrow(/no LoRA "pixelart"; did you mean "pixel_art"\?/)
+    await expect(pixels('a cat<lora:ink>', 'tiny-sdxl')).rejects.toMatchObject({ code: 'model' })
+    await pixels('a cat bad-hands', 'tiny-sdxl')
   })
 
   it('tells which file it does not offer, and why', async () => {

@@ -10,7 +10,7 @@ import { fromFloat16, toFloat16 } from '../../src/engine/models/float16.ts'
 import type { Config } from '../../src/engine/models/pipeline-folder.ts'
 import type { Tensor } from '../../src/engine/tensor.ts'
 import { readSafetensors } from '../../src/engine/weights/safetensors.ts'
-import type { Weights } from '../../src/engine/weights/stored-tensor.ts'
+import type { StoredTensor, Weights } from '../../src/engine/weights/stored-tensor.ts'
 import { temporaryFolder } from './tiny-pipeline.ts'
 
 const FOLDER = fileURLToPath(new URL('../fixtures/written-graphs/', import.meta.url))
@@ -45,11 +45,27 @@ export function readOutputs(name: string): Map<string, Tensor> {
 
 /** The weights of a case as a file of that type. */
 export function writtenWeights({ weights }: Pick<Case, 'weights'>, type: FileType = 'F32'): Weights {
+  return safetensors(
+    Object.entries(weights).map(([name, shape]) => ({ name, shape, data: weight(name, shape) })),
+    type,
+  )
+}
+
+/** One matrix of a case in a file of its own that holds it as [inputs, outputs]. */
+export function swappedWeights({ weights }: Pick<Case, 'weights'>, name: string): StoredTensor {
+  const [rows, columns] = weights[name] as [number, number]
+  const straight = weight(name, [rows, columns])
+  const data = straight.map((_, i) => straight[(i % rows) * columns + Math.floor(i / rows)]!)
+  const stored = safetensors([{ name, shape: [columns, rows], data }], 'F32').get(name)!
+  return { ...stored, shape: [rows, columns], transposed: true }
+}
+
+function safetensors(tensors: { name: string; shape: number[]; data: Float32Array }[], type: FileType): Weights {
   const header: Record<string, unknown> = {}
   const parts: Uint8Array[] = []
   let at = 0
-  for (const [name, shape] of Object.entries(weights)) {
-    const bytes = encoded(weight(name, shape), type)
+  for (const { name, shape, data } of tensors) {
+    const bytes = encoded(data, type)
     header[name] = { dtype: type, shape, data_offsets: [at, at + bytes.length] }
     at += bytes.length
     parts.push(bytes)

@@ -32,6 +32,11 @@ export interface PipelineClass {
   readonly takesBothSides: boolean
 }
 
+/** The same with a ControlNet, which diffusers has classes of their own for. */
+export interface ControlNetPipelineClass extends PipelineClass {
+  readonly controlnetConditioningScale: number
+}
+
 /** SDXL's "micro-conditioning" of a row, and of its row without the prompt. */
 export interface TimeIds {
   readonly positive: readonly number[]
@@ -74,7 +79,8 @@ export interface SingleFile {
   /** `model_index.json` beside the class. */
   readonly index: (unet: Config) => Config
   readonly scheduler: (unet: Config, prediction: Prediction) => Config
-  readonly sampleSize: (unet: Config, prediction: Prediction) => number
+  /** Of the UNet's config, what no shape tells: `sample_size` … */
+  readonly unet: (unet: Config, prediction: Prediction) => Config
   readonly vae: Config
   readonly textEncoders: (unet: Config) => readonly TextEncoderRole[]
 }
@@ -82,6 +88,7 @@ export interface SingleFile {
 export interface Family {
   readonly name: FamilyName
   readonly pipelines: Readonly<Record<Task, PipelineClass>>
+  readonly controlNetPipelines: Readonly<Record<Task, ControlNetPipelineClass>>
   /** Latents' side where `unet/config.json` names none. */
   readonly defaultSampleSize: number
   /** Layers of the text encoders that the model itself leaves out; 0 reads the last one's output, normalised. */

@@ -13,20 +13,14 @@ const PIPELINE: PipelineClass = {
   takesBothSides: false,
 }
 
-/** What `LCMScheduler` is published with; SDXL's that were distilled so have it too. */
+/** diffusers' defaults of its class; SDXL's that were distilled so have it too. */
 export const LCM_SCHEDULER: Config = {
   _class_name: 'LCMScheduler',
   ...BETAS,
   clip_sample: false,
-  clip_sample_range: 1,
-  dynamic_thresholding_ratio: 0.995,
   original_inference_steps: 50,
   prediction_type: 'epsilon',
-  rescale_betas_zero_snr: false,
-  sample_max_value: 1,
   set_alpha_to_one: true,
-  steps_offset: 1,
-  thresholding: false,
   timestep_scaling: 10,
   timestep_spacing: 'leading',
 }
@@ -50,6 +44,6 @@ export const latentConsistency: Family = {
     recognises: (unet) => typeof unet.time_cond_proj_dim === 'number' && unet.addition_embed_type === null,
     title: () => 'Latent Consistency Model',
     scheduler: () => LCM_SCHEDULER,
-    sampleSize: () => 96,
+    unet: () => ({ sample_size: 96 }),
   },
 }

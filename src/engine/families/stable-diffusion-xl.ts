@@ -1,7 +1,7 @@
 /** Stable Diffusion XL and what was distilled from it: two text encoders, whose last layer but one is read, and sizes. */
 
 import type { Config } from '../models/pipeline-folder.ts'
-import type { Family, PipelineClass, SingleFile, TextEncoderRole } from './family.ts'
+import type { ControlNetPipelineClass, Family, PipelineClass, SingleFile, TextEncoderRole } from './family.ts'
 import { LCM_SCHEDULER } from './latent-consistency.ts'
 import { BETAS, openaiClip } from './stable-diffusion.ts'
 
@@ -16,6 +16,12 @@ const PIPELINE: PipelineClass = {
   schedulesForStrength: false,
   decodesLastPrediction: false,
   takesBothSides: false,
+}
+
+const CONTROLNET: ControlNetPipelineClass = {
+  ...PIPELINE,
+  className: 'StableDiffusionXLControlNetPipeline',
+  controlnetConditioningScale: 1,
 }
 
 /** Sinusoids of each time id. */
@@ -47,7 +53,7 @@ const singleFile: SingleFile = {
           timestep_spacing: 'leading',
           use_karras_sigmas: false,
         },
-  sampleSize: () => 128,
+  unet: () => ({ sample_size: 128 }),
   vae: { scaling_factor: 0.13025, force_upcast: true, sample_size: 1024 },
   textEncoders(unet) {
     const contextWidth = Number(unet.cross_attention_dim)
@@ -76,6 +82,20 @@ export const stableDiffusionXL: Family = {
       ...PIPELINE,
       className: 'StableDiffusionXLInpaintPipeline',
       defaults: { numInferenceSteps: 50, guidanceScale: 7.5, strength: 0.9999 },
+    },
+  },
+  controlNetPipelines: {
+    'text-to-image': CONTROLNET,
+    'image-to-image': {
+      ...CONTROLNET,
+      className: 'StableDiffusionXLControlNetImg2ImgPipeline',
+      defaults: { ...PIPELINE.defaults, strength: 0.8 },
+      controlnetConditioningScale: 0.8,
+    },
+    inpaint: {
+      ...CONTROLNET,
+      className: 'StableDiffusionXLControlNetInpaintPipeline',
+      defaults: { ...PIPELINE.defaults, strength: 0.9999 },
     },
   },
   defaultSampleSize: 128,

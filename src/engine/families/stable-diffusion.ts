@@ -1,7 +1,7 @@
 /** Stable Diffusion 1 and 2: one text encoder of CLIP, whose last layer is read; the pipelines that diffusers began with. */
 
 import type { Config } from '../models/pipeline-folder.ts'
-import type { Family, PipelineClass, SingleFile, TextEncoderRole } from './family.ts'
+import type { ControlNetPipelineClass, Family, PipelineClass, SingleFile, TextEncoderRole } from './family.ts'
 
 const PIPELINE: PipelineClass = {
   className: 'StableDiffusionPipeline',
@@ -10,6 +10,13 @@ const PIPELINE: PipelineClass = {
   schedulesForStrength: false,
   decodesLastPrediction: false,
   takesBothSides: false,
+}
+
+const CONTROLNET: ControlNetPipelineClass = {
+  ...PIPELINE,
+  className: 'StableDiffusionControlNetPipeline',
+  mendsScheduler: false,
+  controlnetConditioningScale: 1,
 }
 
 /** The noise schedule of all Stable Diffusions. */
@@ -49,8 +56,9 @@ const singleFile: SingleFile = {
     type === 'v_prediction'
       ? { _class_name: 'DDIMScheduler', ...EARLY, prediction_type: type }
       : { _class_name: 'PNDMScheduler', ...EARLY },
-  // v-prediction came with the 768 pixels of Stable Diffusion 2.
-  sampleSize: (_unet, { type }) => (type === 'v_prediction' ? 96 : 64),
+  // Of Stable Diffusion 2, v-prediction came with 768 pixels; its attention overflows in half precision.
+  unet: (unet, { type }) =>
+    isSD2(unet) ? { sample_size: type === 'v_prediction' ? 96 : 64, upcast_attention: true } : { sample_size: 64 },
   vae: { scaling_factor: 0.18215, sample_size: 512 },
   textEncoders(unet) {
     const clip = openaiClip(Number(unet.cross_attention_dim))
@@ -67,6 +75,20 @@ export const stableDiffusion: Family = {
       ...PIPELINE,
       className: 'StableDiffusionInpaintPipeline',
       defaults: { ...PIPELINE.defaults, strength: 1 },
+    },
+  },
+  controlNetPipelines: {
+    'text-to-image': CONTROLNET,
+    'image-to-image': {
+      ...CONTROLNET,
+      className: 'StableDiffusionControlNetImg2ImgPipeline',
+      controlnetConditioningScale: 0.8,
+    },
+    inpaint: {
+      ...CONTROLNET,
+      className: 'StableDiffusionControlNetInpaintPipeline',
+      defaults: { ...PIPELINE.defaults, strength: 1 },
+      controlnetConditioningScale: 0.5,
     },
   },
   defaultSampleSize: 64,

@@ -10,6 +10,8 @@ export interface Attention {
   readonly query: string
   /** [.., head size, keys] */
   readonly keyTransposed: string
+  /** What makes them of keys of [.., keys, head size], where that is all it does and nothing else uses them. */
+  readonly keyTranspose?: NodeProto
   /** [.., keys, head size] */
   readonly value: string
   readonly output: string
@@ -52,9 +54,13 @@ function attentionAround(softmax: NodeProto, surroundings: Surroundings): Attent
   if (!above || !below) return undefined
   const [query, keyTransposed] = above.scoresNode.input as [string, string]
   const { valueNode } = below
+  const keyTranspose = surroundings.producer(keyTransposed)
   return {
     query,
     keyTransposed,
+    ...(keyTranspose &&
+      swapsLastAxes(keyTranspose) &&
+      surroundings.onlyConsumer(keyTranspose) === above.scoresNode && { keyTranspose }),
     value: valueNode.input[1]!,
     output: valueNode.output[0]!,
     scoresNode: above.scoresNode,
@@ -116,6 +122,12 @@ function stepOf(node: NodeProto, surroundings: Surroundings): Step | undefined {
   }
 }
 
-function isCastToFloat(node: NodeProto | undefined): boolean {
+function swapsLastAxes({ opType, attribute }: NodeProto): boolean {
+  const perm = attribute.find(({ name }) => name === 'perm')?.ints ?? []
+  const swapped = perm.map((_, i) => (i < perm.length - 2 ? i : 2 * perm.length - 3 - i))
+  return opType === 'Transpose' && perm.length > 0 && perm.every((axis, i) => axis === swapped[i])
+}
+
+export function isCastToFloat(node: NodeProto | undefined): boolean {
   return node?.opType === 'Cast' && node.attribute.find(({ name }) => name === 'to')?.i === DataType.FLOAT
 }

@@ -15,6 +15,9 @@ export interface GraphSource {
    * @throws EngineError 'model' where the file is broken
    */
   read(): OnnxGraph
+  /** Of a UNet that can be written so: the same with a ControlNet's outputs as inputs, and the same without. */
+  readonly withResiduals?: GraphSource
+  readonly withoutResiduals?: GraphSource
   /** The same part in float32, where this one is half precision: used when it computes NaN, or the device has none. */
   readonly fp32?: GraphSource
 }
@@ -34,7 +37,7 @@ export interface Rewrite {
 }
 
 /** The order in which a model's rewrites are applied: each finds what the ones before it leave. */
-export const REWRITE_ORDER = ['lora', 'precision', 'attention', 'hidden-states'] as const
+export const REWRITE_ORDER = ['textual-inversion', 'lora', 'precision', 'attention', 'hidden-states'] as const
 
 export type RewriteName = (typeof REWRITE_ORDER)[number]
 

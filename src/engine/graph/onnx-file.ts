@@ -57,7 +57,7 @@ export function readOnnx(path: string): OnnxGraph {
     return readModel(file, fstatSync(file).size, resolve(path))
   } catch (error) {
     if (error instanceof EngineError) throw error
-    throw new EngineError('model', `${path} is not a complete ONNX model; download it again.`, { cause: error })
+    throw new EngineError('model', `${path} is damaged or half-downloaded; download the model again.`, { cause: error })
   } finally {
     closeSync(file)
   }
@@ -133,7 +133,10 @@ function externalPlace(entries: NonNullable<TensorProto['externalData']>, path: 
       `${path} points to weights outside its folder; take it from a source that you trust.`,
     )
   if (!existsSync(external))
-    throw new EngineError('model', `The weights beside ${path} are missing (${location}); download the model again.`)
+    throw new EngineError(
+      'model',
+      `The weights beside ${path} are missing or half-downloaded (${location}); download the model again.`,
+    )
   const rest = statSync(external).size - Number(offset)
   return { path: external, offset: Number(offset), length: length === '' ? rest : Number(length) }
 }

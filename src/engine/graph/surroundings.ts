@@ -23,13 +23,16 @@ export class Surroundings {
   /** The node that makes a value, past what only renames or retypes it. */
   maker(name: string): NodeProto | undefined {
     const node = this.#producers.get(name)
-    return node && ['Identity', 'Cast'].includes(node.opType) ? this.maker(node.input[0]!) : node
+    return isAlias(node) ? this.maker(node.input[0]!) : node
   }
 
-  /** A weight, by any of its names: exporters store equal ones once, and give the other names by Identity. */
+  /**
+   * A weight as it is stored, past what only renames or retypes it: exporters store equal ones once, and give the other names
+   * by Identity.
+   */
   initializer(name: string): Initializer | undefined {
     const alias = this.#producers.get(name)
-    return alias?.opType === 'Identity' ? this.initializer(alias.input[0]!) : this.#initializers.get(name)
+    return isAlias(alias) ? this.initializer(alias.input[0]!) : this.#initializers.get(name)
   }
 
   /** Whether a value is an input more than once. */
@@ -63,6 +66,10 @@ export class Surroundings {
       ? node.attribute.find((attribute) => attribute.name === 'value')?.t
       : this.#initializers.get(name)?.tensor
   }
+}
+
+function isAlias(node: NodeProto | undefined): node is NodeProto {
+  return node !== undefined && ['Identity', 'Cast'].includes(node.opType)
 }
 
 /** A floating-point zero of one element. */

@@ -18,6 +18,7 @@ export function writeAttention(graph: OnnxGraph, form: AttentionForm): number {
   attentions.forEach((attention, index) => {
     for (const { node } of attention.steps) written.set(node, [])
     written.set(attention.scoresNode, [])
+    if (form === 'fused' && attention.keyTranspose) written.set(attention.keyTranspose, [])
     // All inputs are there where the last node stood.
     written.set(attention.valueNode, form === 'fused' ? fused(attention, index) : sliced(attention, index, form))
   })
@@ -38,7 +39,10 @@ function fused(attention: Attention, index: number): NodeProto[] {
     (scaled, { node, scale }) => (scale === undefined ? scaled : nodes.add(node.opType, [scaled, scale])),
     attention.query,
   )
-  const key = nodes.add('Transpose', [nodes.flat(attention.keyTransposed)], [ints('perm', [0, 2, 1])])
+  const { keyTranspose, keyTransposed } = attention
+  const key = keyTranspose
+    ? nodes.flat(keyTranspose.input[0]!)
+    : nodes.add('Transpose', [nodes.flat(keyTransposed)], [ints('perm', [0, 2, 1])])
   const narrowing = narrowingCast(attention)
   const value = nodes.flat(attention.value)
   const attended = nodes.add(

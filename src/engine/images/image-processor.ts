@@ -40,8 +40,13 @@ export type NumpyImages = Tensor
  * Reads images as RGB, turned as their EXIF says, transparency dropped.
  * @throws EngineError 'argument' for what is no image.
  */
-export async function loadImages(input: ImageInput | readonly ImageInput[], name: string): Promise<LoadedImage[]> {
+export async function loadImages(
+  input: ImageInput | readonly (ImageInput | readonly ImageInput[])[],
+  name: string,
+): Promise<LoadedImage[]> {
   const inputs = Array.isArray(input) ? (input as readonly ImageInput[]) : [input as ImageInput]
+  if (inputs.some((one) => Array.isArray(one)))
+    throw new EngineError('argument', `\`${name}\` is a list of lists; give an image, or a list of images.`)
   if (inputs.length === 0) throw new EngineError('argument', `\`${name}\` is an empty list; give at least one image.`)
   return Promise.all(inputs.flatMap(oneByOne).map((one) => loadImage(one, name)))
 }
@@ -100,15 +105,20 @@ function shapeOf(input: RawImage): { width: number; height: number; channels: nu
 
 /** `[n, 3, height, width]` in -1..1. */
 export function preprocessImages(images: readonly LoadedImage[], height: number, width: number): Tensor {
+  const { data, dims } = preprocessControlImages(images, height, width)
+  for (let i = 0; i < data.length; i++) data[i] = 2 * data[i]! - 1
+  return { data, dims }
+}
+
+/** What ControlNets see: `[n, 3, height, width]` in 0..1. */
+export function preprocessControlImages(images: readonly LoadedImage[], height: number, width: number): Tensor {
   const plane = height * width
   const data = new Float32Array(images.length * 3 * plane)
   images.forEach((image, n) => {
     const { pixels, channels, white } = sized(image, height, width)
     for (let i = 0; i < plane; i++)
-      for (let channel = 0; channel < 3; channel++) {
-        const value = pixels[i * channels + (channel % channels)]! / white
-        data[(n * 3 + channel) * plane + i] = 2 * Math.fround(value) - 1
-      }
+      for (let channel = 0; channel < 3; channel++)
+        data[(n * 3 + channel) * plane + i] = pixels[i * channels + (channel % channels)]! / white
   })
   return { data, dims: [images.length, 3, height, width] }
 }

@@ -119,6 +119,11 @@ export class OnnxRuntimeModel {
     })
   }
 
+  /** Runs another graph in the place of its own, with the same rewrites; the old session is freed. */
+  setSource(source: GraphSource): Promise<void> {
+    return this.#inTurn(() => this.#reopen({ source }))
+  }
+
   /** Moves to another device; where that fails, the model stays as it was. */
   to(device: Device): Promise<void> {
     return this.#inTurn(async () => {

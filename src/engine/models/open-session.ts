@@ -1,5 +1,6 @@
 /** From a graph's source and its rewrites to an open session: optimised copies, memory and devices without half precision. */
 
+import { realpathSync } from 'node:fs'
 import { InferenceSession } from 'onnxruntime-node'
 import { type CacheSetting, cacheFolder } from '../cache/cache-folder.ts'
 import { type Device, providerOptions } from '../devices/device.ts'
@@ -65,16 +66,25 @@ async function openAs(source: GraphSource, rewrites: Rewrites, settings: Session
     const copy = device === 'cpu' ? await openedCopy(copied, settings, part) : undefined
     if (copy) return opened(copy.session, source, [...used, copy.entry])
     if (device === 'cpu') requireMemory({ part, bytes: copied.bytes, ...smaller(wanted, part, copied.bytes) })
-    // An export as it is needs no bytes.
-    const from = wanted.length === 0 && source.exported !== undefined ? source.exported : copied.encoded.bytes
-    // Its two signatures differ in this argument alone.
-    const session = await InferenceSession.create(from as string, copied.options)
+    const session = await create(copied, wanted.length === 0 ? source.exported : undefined)
     if (device === 'cpu' && isCopied(copied)) void keepCopy(copied)
     return opened(session, source, used)
   } catch (error) {
     for (const entry of used) entry.release()
     throw error instanceof EngineError ? error : openError(error, part, path, device)
   }
+}
+
+/** An export as it is needs no bytes, unless its weights lie beside it: the hub's cache keeps them behind links. */
+function create({ encoded, options }: Copied, exported: string | undefined): Promise<InferenceSession> {
+  const isWhole = exported !== undefined && encoded.files.every((file) => file === realpathSync(exported))
+  if (!isWhole) return InferenceSession.create(encoded.bytes, options)
+  const { extra, ...others } = options
+  const { model_external_initializers_file_folder_path: _, ...session } = (extra?.session ?? {}) as Record<
+    string,
+    unknown
+  >
+  return InferenceSession.create(exported, { ...others, extra: { ...extra, session } })
 }
 
 function opened(session: InferenceSession, source: GraphSource, entries: readonly { release(): void }[]): OpenSession {

@@ -5,8 +5,10 @@ import type { GraphSource } from '../graph/graph-source.ts'
 import { EXPOSED, exposeHiddenStates, findHiddenStates } from '../graph/hidden-states.ts'
 import { Surroundings } from '../graph/surroundings.ts'
 import type { Tensor } from '../tensor.ts'
+import { AddedRows } from './added-rows.ts'
 import { type LayerNorm, readLayerNorm } from './layer-norm.ts'
-import type { OnnxRuntimeModel } from './onnx-runtime-model.ts'
+import { LoraBranches } from './lora-branches.ts'
+import type { Feeds, OnnxRuntimeModel } from './onnx-runtime-model.ts'
 import type { Config } from './pipeline-folder.ts'
 
 export interface TextEncoding {
@@ -26,6 +28,8 @@ interface Layers {
 
 export class CLIPTextModel {
   readonly model: OnnxRuntimeModel
+  readonly branches: LoraBranches
+  readonly addedRows: AddedRows
   /** Where `config.json` asks for an attention mask: the id after which a row is padding. */
   readonly #maskedAfter: number | undefined
   readonly #inputIds: string
@@ -34,9 +38,11 @@ export class CLIPTextModel {
 
   constructor(model: OnnxRuntimeModel, config: Config) {
     this.model = model
+    this.branches = new LoraBranches(model)
     this.#maskedAfter = config.use_attention_mask === true ? Number(config.eos_token_id) : undefined
     this.#epsilon = typeof config.layer_norm_eps === 'number' ? config.layer_norm_eps : 1e-5
     this.#inputIds = model.inputs.has('input_ids') ? 'input_ids' : [...model.inputs.keys()][0]!
+    this.addedRows = new AddedRows(model, this.#inputIds)
   }
 
   /**
@@ -54,12 +60,19 @@ export class CLIPTextModel {
    * @param ids One row a text, all of one length.
    * @param fromEnd Which hidden state: 0 = the normalised output of the last layer, 1 = the layer before's, …
    * @param normalised Whether an earlier layer's output goes through the final layer norm too, as SD 1 and 2 want it.
+   * @param given What branches and added rows are fed, where it is not what they are fed now, and no LoRA.
    * @throws EngineError 'argument' when there is no such hidden state
    */
-  async encode(ids: readonly (readonly number[])[], fromEnd = 0, normalised = false): Promise<TextEncoding> {
+  async encode(
+    ids: readonly (readonly number[])[],
+    fromEnd = 0,
+    normalised = false,
+    given: Feeds = {},
+  ): Promise<TextEncoding> {
     const hidden = fromEnd === 0 ? this.#lastHiddenState() : await this.#hiddenState(fromEnd)
     const pooled = this.model.outputs.has('text_embeds') ? ['text_embeds'] : []
-    const [states, textEmbeds] = await this.model.run(this.#feeds(ids), [hidden, ...pooled])
+    const feeds = { ...this.#feeds(ids), ...this.branches.none, ...this.addedRows.feeds, ...given }
+    const [states, textEmbeds] = await this.model.run(feeds, [hidden, ...pooled])
     const hiddenStates = normalised && fromEnd > 0 ? this.#finalNorm().apply(states!) : states!
     return { hiddenStates, ...(textEmbeds && { textEmbeds }) }
   }

@@ -1,9 +1,12 @@
 /** The UNet that predicts a step's noise, whatever its export calls and types its inputs. */
 
+import { EngineError } from '../errors.ts'
+import type { GraphSource } from '../graph/graph-source.ts'
 import { rewriteAttention } from '../graph/rewrite-attention.ts'
 import type { AttentionForm } from '../graph/write-attention.ts'
 import type { Tensor } from '../tensor.ts'
-import type { OnnxRuntimeModel } from './onnx-runtime-model.ts'
+import { LoraBranches } from './lora-branches.ts'
+import type { Feeds, OnnxRuntimeModel } from './onnx-runtime-model.ts'
 import type { Config } from './pipeline-folder.ts'
 
 /** What a batch's rows are conditioned on beside their timestep; the same in every step. */
@@ -18,8 +21,23 @@ export interface Conditioning {
   readonly timeIds?: Tensor
 }
 
+/** What a ControlNet adds to a UNet's skips and to its middle. */
+export interface ControlNetResiduals {
+  /** `[rows, channels, h, w]` each, in the UNet's order. */
+  readonly downBlockResSamples: readonly Tensor[]
+  readonly midBlockResSample: Tensor
+}
+
+/** What works beside the prompt in a run. */
+export interface UNetAdditions {
+  readonly residuals?: ControlNetResiduals | undefined
+  /** What the branches are fed; nothing for the plain model. */
+  readonly lora?: Feeds | undefined
+}
+
 export class UNet2DConditionModel {
   readonly model: OnnxRuntimeModel
+  readonly branches: LoraBranches
   /** 4, or 9 for inpainting. */
   readonly inChannels: number
   /** Width of the guidance embedding where the model takes its guidance as an input (LCM), else nothing. */
@@ -28,16 +46,15 @@ export class UNet2DConditionModel {
   readonly sampleSize: readonly [height: number, width: number]
   /** Latents' height and width must be multiples of this: the UNet halves them so often. */
   readonly sizeMultiple: number
-  /** How many numbers `timeIds` has in a row. */
-  readonly timeIdsLength: number
   /** How attention is computed from the next step on; `original` is as the export has it. */
   attention: AttentionForm | 'original'
   #runningAttention: AttentionForm | 'original'
   readonly #output: string
-
+  readonly #config: Config
   /** @param model As it was exported, or with its attention fused. */
   constructor(model: OnnxRuntimeModel, config: Config, sampleSize: readonly [height: number, width: number]) {
     this.model = model
+    this.branches = new LoraBranches(model)
     this.attention = model.hasRewrite('attention') ? 'fused' : 'original'
     this.#runningAttention = this.attention
     const { inputs } = model
@@ -47,8 +64,18 @@ export class UNet2DConditionModel {
       : undefined
     this.sampleSize = sampleSize
     this.sizeMultiple = scaleOf(config)
-    this.timeIdsLength = fixed(inputs.get('time_ids')?.shape[1]) ?? 6
+    this.#config = config
     this.#output = model.outputs.has('out_sample') ? 'out_sample' : [...model.outputs.keys()][0]!
+  }
+
+  /**
+   * How many numbers `timeIds` has in a row: the embedding's width says how many fit beside the pooled text.
+   * @param pooledWidth Of the pooled text.
+   */
+  timeIdsLength(pooledWidth: number): number {
+    const { projection_class_embeddings_input_dim: width, addition_time_embed_dim: each } = this.#config
+    const byWidth = numberOf(each) > 0 ? (numberOf(width) - pooledWidth) / numberOf(each) : 6
+    return fixed(this.model.inputs.get('time_ids')?.shape[1]) ?? byWidth
   }
 
   /** Makes `attention` hold now. @throws EngineError 'model' when the graph cannot be rewritten */
@@ -65,15 +92,25 @@ export class UNet2DConditionModel {
    * @param timestep One for all rows.
    * @throws EngineError
    */
-  async forward(sample: Tensor, timestep: number, conditioning: Conditioning): Promise<Tensor> {
+  async forward(
+    sample: Tensor,
+    timestep: number,
+    conditioning: Conditioning,
+    { residuals, lora }: UNetAdditions = {},
+  ): Promise<Tensor> {
+    const { source, inputs } = this.model
+    if (residuals && !inputs.has(MID_RESIDUAL)) await this.model.setSource(withResiduals(source))
+    if (!residuals && inputs.has(MID_RESIDUAL)) await this.model.setSource(source.withoutResiduals!)
     if (this.attention !== this.#runningAttention) await this.applyAttention()
     const feeds = {
+      ...(lora ?? this.branches.none),
       sample,
       timestep: this.#timestep(timestep, sample.dims[0]!),
       encoder_hidden_states: conditioning.encoderHiddenStates,
       timestep_cond: conditioning.timestepCond,
       text_embeds: conditioning.textEmbeds,
       time_ids: conditioning.timeIds,
+      ...(residuals && residualFeeds(residuals)),
     }
     const [prediction] = await this.model.run(feeds, [this.#output])
     return prediction!
@@ -86,6 +123,22 @@ export class UNet2DConditionModel {
     const count = shape[0] === 1 || shape[0] === 'steps' ? 1 : rows
     return { data: new Float32Array(count).fill(timestep), dims: [count] }
   }
+}
+
+const MID_RESIDUAL = 'mid_block_additional_residual'
+
+/** @throws EngineError 'model' for a graph that was not written by us. */
+export function withResiduals(source: GraphSource): GraphSource {
+  if (source.withResiduals) return source.withResiduals
+  throw new EngineError(
+    'model',
+    `${source.path} takes no ControlNet, being an export to ONNX; open the model from PyTorch's weights.`,
+  )
+}
+
+function residualFeeds({ downBlockResSamples, midBlockResSample }: ControlNetResiduals): Feeds {
+  const down = downBlockResSamples.map((sample, i) => [`down_block_additional_residuals.${i}`, sample] as const)
+  return { ...Object.fromEntries(down), [MID_RESIDUAL]: midBlockResSample }
 }
 
 /** How many times smaller the last level of a UNet or VAE is, by its config: each but the first halves both sides. */

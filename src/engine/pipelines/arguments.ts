@@ -5,6 +5,7 @@ import type { ImageInput } from '../images/image-processor.ts'
 import { Generator, type Generators } from '../random/generator.ts'
 import type { Tensor } from '../tensor.ts'
 import type { PromptOptions } from '../text/prompt-encoder.ts'
+import type { AdapterSelection } from './lora-adapters.ts'
 
 /** 'png': a Buffer an image; 'np': NHWC floats in 0..1; 'latent': latents as the UNet left them, undecoded. */
 export type OutputType = 'png' | 'np' | 'latent'
@@ -40,11 +41,27 @@ export interface GenerateArguments<Output extends OutputType = OutputType> exten
   /** Unit noise to start from, `[images, channels, height / 8, width / 8]`, in place of the generator's. */
   readonly latents?: Tensor | undefined
   /** Image-to-image and inpainting: one image for all, or one a prompt. */
-  readonly image?: ImageInput | readonly ImageInput[] | undefined
+  readonly image?: ImageInput | readonly (ImageInput | readonly ImageInput[])[] | undefined
   /** Inpainting: white is painted anew, black is kept; as large as `image`. */
   readonly maskImage?: ImageInput | readonly ImageInput[] | undefined
   /** How much of `image` may change, 0..1: the share of the steps that run. */
   readonly strength?: number | undefined
+  /** The LoRAs of this call alone, in place of those that `setAdapters` set; an empty list uses none. */
+  readonly adapters?: readonly AdapterSelection[] | undefined
+  /** `scale` multiplies the weights of all LoRAs. */
+  readonly crossAttentionKwargs?: { readonly scale?: number | undefined } | undefined
+  /**
+   * What ControlNets see, in image-to-image and inpainting; text-to-image with a ControlNet takes it as `image`. One for all,
+   * or one a prompt; with several ControlNets a list of these, one for each.
+   */
+  readonly controlImage?: ImageInput | readonly (ImageInput | readonly ImageInput[])[] | undefined
+  /** How much ControlNets count: a number, or one for each. */
+  readonly controlnetConditioningScale?: number | readonly number[] | undefined
+  /** ControlNets lead without a prompt: the prompt's rows alone are controlled, and early layers less. */
+  readonly guessMode?: boolean | undefined
+  /** The shares of the steps, 0..1, between which ControlNets work: a number, or one for each. */
+  readonly controlGuidanceStart?: number | readonly number[] | undefined
+  readonly controlGuidanceEnd?: number | readonly number[] | undefined
   readonly outputType?: Output | undefined
   /** Told after each model evaluation; what it returns replaces the latents. */
   readonly callbackOnStepEnd?: CallbackOnStepEnd | undefined
@@ -70,9 +87,35 @@ export function checkArguments(args: GenerateArguments): void {
   if (outputType !== undefined && !['png', 'np', 'latent'].includes(outputType))
     throw wrong('outputType', "'png', 'np' or 'latent'", outputType)
   if (args.latents) checkTensor('latents', args.latents)
+  if (args.adapters !== undefined && !Array.isArray(args.adapters))
+    throw wrong('adapters', 'a list of { name, weight }', args.adapters)
+  checkCrossAttentionKwargs(args.crossAttentionKwargs ?? {})
   const generators = args.generator === undefined ? [] : [args.generator].flat()
   if (!generators.every((generator) => generator instanceof Generator))
     throw wrong('generator', 'a Generator or a list of them', args.generator)
+}
+
+function checkCrossAttentionKwargs({ scale = 1, ...others }: { readonly scale?: unknown }): void {
+  if (Object.keys(others).length > 0) throw wrong('crossAttentionKwargs', '{ scale } alone', others)
+  if (!Number.isFinite(scale)) throw wrong('crossAttentionKwargs.scale', 'a finite number', scale)
+}
+
+const CONTROL_ARGUMENTS = [
+  'controlImage',
+  'controlnetConditioningScale',
+  'guessMode',
+  'controlGuidanceStart',
+  'controlGuidanceEnd',
+] as const
+
+/** @throws EngineError 'argument' for the first argument that is for a ControlNet. */
+export function refuseControlArguments(args: GenerateArguments): void {
+  const name = CONTROL_ARGUMENTS.find((one) => args[one] !== undefined)
+  if (name)
+    throw new EngineError(
+      'argument',
+      `\`${name}\` is for a pipeline with a ControlNet; make one with StableDiffusionControlNetPipeline, or leave it out.`,
+    )
 }
 
 /** @throws EngineError 'argument' unless it is a tensor, and one of these dims where they are given. */

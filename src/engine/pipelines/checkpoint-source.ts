@@ -61,13 +61,28 @@ export class CheckpointSource implements PipelineSource {
     }
   }
 
-  /** Half precision is a GPU's: a CPU computes in float32, and half weights become that when they are loaded. */
   graph(part: GraphPart, dtype: Dtype, device: Device): GraphSource {
     const own = this.#checkpoint.parts.get(GRAPHS[part].part)
     if (!own) throw new EngineError('model', `${this.path} has no ${part}; take a model that has one.`)
-    const fp32 = writtenGraph(part, this.path, own, {})
-    if (dtype === 'fp32' || device === 'cpu') return fp32
-    return { ...writtenGraph(part, this.path, own, { half: true }), fp32 }
+    if (part === 'unet') return this.#unet(own, isHalf(dtype, device), false)
+    const { write } = GRAPHS[part]
+    return writtenGraph(part, this.path, dtype, device, (options) => write(own.config, own.weights, options))
+  }
+
+  #unet(own: PartWeights, half: boolean, residuals: boolean): GraphSource {
+    const unet = (half: boolean, residuals: boolean) => this.#unet(own, half, residuals)
+    return {
+      part: 'unet',
+      path: this.path,
+      read: () => writeUNet(own.config, own.weights, { half, residuals }),
+      get withResiduals() {
+        return unet(half, true)
+      },
+      get withoutResiduals() {
+        return unet(half, false)
+      },
+      ...(half && { fp32: unet(false, residuals) }),
+    }
   }
 
   async tokenizer(name: 'tokenizer' | 'tokenizer_2', textEncoder: Config): Promise<CLIPTokenizer> {
@@ -88,6 +103,19 @@ export class CheckpointSource implements PipelineSource {
   }
 }
 
-function writtenGraph(part: GraphPart, path: string, own: PartWeights, options: WriteOptions): GraphSource {
-  return { part, path, read: () => GRAPHS[part].write(own.config, own.weights, options) }
+/** Half precision is a GPU's: a CPU computes in float32, and half weights become that when they are loaded. */
+function isHalf(dtype: Dtype, device: Device): boolean {
+  return dtype !== 'fp32' && device !== 'cpu'
+}
+
+/** A graph that is written in the precision that the dtype means on the device. */
+export function writtenGraph(
+  part: string,
+  path: string,
+  dtype: Dtype,
+  device: Device,
+  write: (options: WriteOptions) => OnnxGraph,
+): GraphSource {
+  const fp32 = { part, path, read: () => write({}) }
+  return isHalf(dtype, device) ? { part, path, read: () => write({ half: true }), fp32 } : fp32
 }

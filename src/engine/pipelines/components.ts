@@ -2,6 +2,9 @@
 
 import { EngineError } from '../errors.ts'
 import { type Family, familyOf } from '../families/family.ts'
+import { writeControlNet } from '../graph/write/controlnet.ts'
+import { ControlNetModel } from '../models/controlnet.ts'
+import type { LoraBranches } from '../models/lora-branches.ts'
 import type { OnnxRuntimeModel } from '../models/onnx-runtime-model.ts'
 import type { Config } from '../models/pipeline-folder.ts'
 import { StableDiffusionSafetyChecker } from '../models/safety-checker.ts'
@@ -11,9 +14,14 @@ import { AutoencoderKL } from '../models/vae.ts'
 import { schedulerFromConfig } from '../schedulers/index.ts'
 import type { Scheduler } from '../schedulers/scheduler.ts'
 import { PromptEncoder, type TextPart } from '../text/prompt-encoder.ts'
+import { openControlNet } from '../weights/controlnet-weights.ts'
+import type { LoraPart } from '../weights/lora-names.ts'
+import { writtenGraph } from './checkpoint-source.ts'
+import { LoraAdapters } from './lora-adapters.ts'
 import { type ModelInfo, modelInfo } from './model-info.ts'
 import { type LoadListeners, type LoadOptions, Opening } from './opening.ts'
 import type { PipelineSource } from './pipeline-source.ts'
+import { TextualInversions } from './textual-inversions.ts'
 
 export interface Components {
   readonly unet: UNet2DConditionModel
@@ -21,6 +29,12 @@ export interface Components {
   /** The tokenizers, the text encoders, and what they encoded last. */
   readonly promptEncoder: PromptEncoder
   readonly safetyChecker?: StableDiffusionSafetyChecker
+  /** The LoRAs that are loaded. */
+  readonly loras: LoraAdapters
+  /** The words that were added to its tokenizers. */
+  readonly textualInversions: TextualInversions
+  /** For the pipelines with a ControlNet: one, or several that work together. */
+  readonly controlnet?: readonly ControlNetModel[]
   readonly scheduler: Scheduler
   readonly family: Family
   readonly modelInfo: ModelInfo
@@ -46,7 +60,10 @@ export async function loadComponents(
     const unetConfig = (await source.config('unet')) ?? (task === 'inpaint' ? { in_channels: 9 } : {})
     const sampleSize = sampleSizeOf(unetConfig, family.defaultSampleSize)
     const fuses = sampleSize[0] * sampleSize[1] >= FUSED_FROM
-    const unet = new UNet2DConditionModel(await opening.unet(fuses), unetConfig, sampleSize)
+    const paths = options.controlnet === undefined ? [] : [options.controlnet].flat()
+    const unetModel = await opening.unet({ fuses, takesResiduals: paths.length > 0 })
+    const unet = new UNet2DConditionModel(unetModel, unetConfig, sampleSize)
+    const controlnet = await Promise.all(paths.map((path) => loadControlNet(path, opening, unet)))
     const vae = await loadVae(source, opening, family)
     const promptEncoder = await loadTextParts(source, opening, family.layersFromEnd)
     const safetyChecker = await loadSafetyChecker(source, opening)
@@ -56,6 +73,9 @@ export async function loadComponents(
       vae,
       promptEncoder,
       ...(safetyChecker && { safetyChecker }),
+      loras: new LoraAdapters(branchesOf(unet, promptEncoder)),
+      textualInversions: new TextualInversions(promptEncoder),
+      ...(controlnet.length > 0 && { controlnet }),
       scheduler,
       family,
       modelInfo: modelInfo(family, task, shapesOf(unet, vae), generationConfig),
@@ -75,14 +95,21 @@ function shapesOf({ sampleSize, sizeMultiple, timeCondProjDim }: UNet2DCondition
 }
 
 /** Every graph of the components. */
-export function modelsOf({ unet, vae, promptEncoder, safetyChecker }: Components): OnnxRuntimeModel[] {
+export function modelsOf({ unet, vae, promptEncoder, safetyChecker, controlnet = [] }: Components): OnnxRuntimeModel[] {
   return [
     unet.model,
     vae.decoder,
     ...(vae.encoder ? [vae.encoder] : []),
     ...promptEncoder.parts.map(({ textEncoder }) => textEncoder.model),
     ...(safetyChecker ? [safetyChecker.model] : []),
+    ...controlnet.map(({ model }) => model),
   ]
+}
+
+function branchesOf(unet: UNet2DConditionModel, { parts }: PromptEncoder): Map<LoraPart, LoraBranches> {
+  const branches = new Map<LoraPart, LoraBranches>([['unet', unet.branches]])
+  for (const { textEncoder } of parts) branches.set(textEncoder.model.part as LoraPart, textEncoder.branches)
+  return branches
 }
 
 /** Latents from this many positions on: below, the fused operator costs more than it saves. */
@@ -120,6 +147,22 @@ async function loadTextParts(source: PipelineSource, opening: Opening, layersFro
   // The refiner has only the second; where both are missing, opening the first says so.
   if (parts.length === 0) await opening.part('text_encoder')
   return new PromptEncoder(parts, layersFromEnd)
+}
+
+/** @param path A folder in diffusers' layout, or a file in either. */
+async function loadControlNet(path: string, opening: Opening, unet: UNet2DConditionModel): Promise<ControlNetModel> {
+  const { config, weights } = await openControlNet(path)
+  const model = await opening.beside((dtype, device) =>
+    writtenGraph('controlnet', path, dtype, device, (options) => writeControlNet(config, weights, options)),
+  )
+  const contextWidth = ({ inputs }: OnnxRuntimeModel) => inputs.get('encoder_hidden_states')?.shape[2]
+  if (contextWidth(model) !== contextWidth(unet.model))
+    throw new EngineError(
+      'model',
+      `The ControlNet in ${path} was made for another kind of model (its text is ${contextWidth(model)} wide, not` +
+        ` ${contextWidth(unet.model)}); take one for this model's family.`,
+    )
+  return new ControlNetModel(model, config)
 }
 
 async function loadSafetyChecker(

@@ -2,6 +2,7 @@
 
 import { EngineError } from '../errors.ts'
 import type { Task } from '../families/family.ts'
+import type { LoraFeeds } from '../models/lora-branches.ts'
 import type { Conditioning } from '../models/unet.ts'
 import { concatRows, type Tensor } from '../tensor.ts'
 import type { PromptEmbeds } from '../text/prompt-encoder.ts'
@@ -19,6 +20,7 @@ export interface ConditioningOptions {
   readonly batch: number
   readonly guidanceScale: number
   readonly usesGuidance: boolean
+  readonly lora: LoraFeeds | undefined
 }
 
 /** Encodes the prompts, those that were not encoded before, and adds what the UNet takes beside them. */
@@ -29,11 +31,11 @@ export async function conditioningOf(
 ): Promise<Conditioning> {
   const { unet } = components
   const { batch, guidanceScale, usesGuidance } = options
-  const text = await encodePrompts(components, args, usesGuidance)
+  const text = await encodePrompts(components, args, options)
   const rows = usesGuidance ? 2 * batch : batch
   return {
     ...text,
-    ...timeIds(components, options),
+    ...timeIds(components, options, text.textEmbeds?.dims[1] ?? 0),
     ...(unet.timeCondProjDim && { timestepCond: guidanceScaleEmbedding(guidanceScale, rows, unet.timeCondProjDim) }),
   }
 }
@@ -41,13 +43,13 @@ export async function conditioningOf(
 async function encodePrompts(
   { promptEncoder, config, family }: Components,
   args: GenerateArguments,
-  usesGuidance: boolean,
+  { usesGuidance, lora }: ConditioningOptions,
 ): Promise<TextRows> {
   const prompts = promptList(args)
   const { promptWeighting = false, clipSkip = 0, numImagesPerPrompt = 1 } = args
   const encodeAll = async (texts: readonly string[], skip: number) => {
     const encoded: PromptEmbeds[] = []
-    for (const text of texts) encoded.push(await promptEncoder.encode(text, { promptWeighting, clipSkip: skip }))
+    for (const text of texts) encoded.push(await promptEncoder.encode(text, { promptWeighting, clipSkip: skip }, lora))
     return encoded
   }
   const encoded = await encodeAll(prompts, clipSkip)
@@ -63,14 +65,16 @@ async function encodePrompts(
 function timeIds(
   { unet, config, family }: Components,
   { task, height, width, batch, usesGuidance }: ConditioningOptions,
+  pooledWidth: number,
 ): Pick<Conditioning, 'timeIds'> {
   const ids = family.timeIds?.(config, task, height, width)
   if (!ids) return {}
-  if (ids.positive.length !== unet.timeIdsLength)
+  const wanted = unet.timeIdsLength(pooledWidth)
+  if (ids.positive.length !== wanted)
     throw new EngineError(
       'model',
-      `The UNet takes ${unet.timeIdsLength} time ids but this pipeline makes ${ids.positive.length}; set requires_aesthetics_score to` +
-        ` ${unet.timeIdsLength === 5} in model_index.json, or give an image.`,
+      `The UNet takes ${wanted} time ids but this pipeline makes ${ids.positive.length}; set requires_aesthetics_score to` +
+        ` ${wanted === 5} in model_index.json, or give an image.`,
     )
   const positive = repeatRow(ids.positive, batch)
   return { timeIds: usesGuidance ? concatRows([repeatRow(ids.negative, batch), positive]) : positive }

@@ -1,6 +1,13 @@
 /** What a caller must know of a model before asking for an image, all of it read from the model's folder. */
 
-import { type Defaults, type Family, type FamilyName, familyOf, type Task } from '../families/family.ts'
+import {
+  type Defaults,
+  type Family,
+  type FamilyName,
+  familyOf,
+  type PipelineClass,
+  type Task,
+} from '../families/family.ts'
 import type { Config } from '../models/pipeline-folder.ts'
 import { sampleSizeOf, scaleOf } from '../models/unet.ts'
 import type { PipelineSource } from './pipeline-source.ts'
@@ -37,7 +44,7 @@ export interface Shapes {
 
 export function modelInfo(family: Family, task: Task, shapes: Shapes, generationConfig: Config): ModelInfo {
   const { sampleSize, sizeMultiple, timeCondProjDim, scaleFactor, latentChannels } = shapes
-  const { numInferenceSteps, guidanceScale } = modelDefaults(family, task, generationConfig)
+  const { numInferenceSteps, guidanceScale } = modelDefaults(family.pipelines[task], generationConfig)
   return {
     family: family.name,
     task,
@@ -69,8 +76,8 @@ export async function describeSource(source: PipelineSource): Promise<ModelInfo>
 }
 
 /** The model's own word counts for every task; where it has none, each of diffusers' pipelines has its own. */
-export function modelDefaults(family: Family, task: Task, generationConfig: Config): Defaults {
-  const { numInferenceSteps, guidanceScale, strength } = family.pipelines[task].defaults
+export function modelDefaults({ defaults }: PipelineClass, generationConfig: Config): Defaults {
+  const { numInferenceSteps, guidanceScale, strength } = defaults
   return {
     numInferenceSteps: numberOr(generationConfig.num_inference_steps, numInferenceSteps),
     guidanceScale: numberOr(generationConfig.guidance_scale, guidanceScale),

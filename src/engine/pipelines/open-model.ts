@@ -4,8 +4,9 @@ import { existsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Device, requireDevice } from '../devices/device.ts'
 import { EngineError } from '../errors.ts'
+import { type DownloadedModel, downloadModel } from '../hub/download.ts'
+import { parseHubId } from '../hub/hub-id.ts'
 import { requireDtype } from '../models/graph-choice.ts'
-import { downloadPipeline, isRepositoryName } from '../models/hub.ts'
 import { PipelineFolder } from '../models/pipeline-folder.ts'
 import { openCheckpoint } from '../weights/checkpoint.ts'
 import { hasPartWeights } from '../weights/part-weights.ts'
@@ -30,7 +31,7 @@ export interface FromPretrainedOptions extends LoadOptions {
   readonly revision?: string | undefined
   /** The mark in the names of PyTorch's files that are to be taken: 'fp16' for `diffusion_pytorch_model.fp16.safetensors`. */
   readonly variant?: string | undefined
-  /** A VAE in place of the model's own, or for a file that has none: a file, or a folder in diffusers' layout. */
+  /** A VAE in place of the model's own, or for a file that has none: a file, a folder in diffusers' layout, or one of either on a hub. */
   readonly vae?: string | undefined
   /** Text encoders in place of the model's own, or for a file that has none. */
   readonly textEncoder?: string | readonly string[] | undefined
@@ -47,7 +48,8 @@ export async function openModel(model: string, options: FromPretrainedOptions): 
   if (device !== 'auto') requireDevice(device)
   requireDtype(dtype, device)
   const tell = options.onProgress ?? warnOfNotices
-  return loadComponents(await openSource(model, options), options, {
+  const here = await withPartsHere(options)
+  return loadComponents(await openSource(model, here), here, {
     onDevice: (device, reasons) => tell({ status: 'device', device, reasons }),
     onPart: (part) => tell({ status: 'load', part }),
     onNotice: (message) => tell({ status: 'notice', message }),
@@ -56,19 +58,38 @@ export async function openModel(model: string, options: FromPretrainedOptions): 
 
 /** What a pipeline would be opened from, a hub's repository brought here first. @throws EngineError 'model' */
 export async function openSource(model: string, options: FromPretrainedOptions = {}): Promise<PipelineSource> {
-  const path = existsSync(model) ? model : await fetchModel(model, options)
-  if (statSync(path).isDirectory() && (PipelineFolder.holdsGraphs(path) || !hasPartWeights(join(path, 'unet'))))
-    return PipelineFolder.open(path)
-  const { variant, vae, textEncoder, dtype } = options
+  const { path, variant } = await bringHere(model, options)
+  const isTorch = !statSync(path).isDirectory() || hasPartWeights(join(path, 'unet'))
+  // Only PyTorch's files have variants.
+  if (!isTorch || (PipelineFolder.holdsGraphs(path) && options.variant === undefined)) return PipelineFolder.open(path)
+  const { vae, textEncoder, dtype } = options
   return new CheckpointSource(await openCheckpoint(path, { variant, vae, textEncoder, prefersHalf: dtype === 'fp16' }))
 }
 
-function fetchModel(model: string, options: FromPretrainedOptions): Promise<string> {
-  if (!isRepositoryName(model))
+/** Parts of their own may be on a hub too; the revision and the variant are the model's. */
+async function withPartsHere(options: FromPretrainedOptions): Promise<FromPretrainedOptions> {
+  const pathOf = async (part: string) =>
+    (await bringHere(part, { ...options, revision: undefined, variant: undefined })).path
+  const pathsOf = (parts: string | readonly string[]) => Promise.all([parts].flat().map(pathOf))
+  const { vae, textEncoder, controlnet } = options
+  return {
+    ...options,
+    vae: vae && (await pathOf(vae)),
+    textEncoder: textEncoder && (await pathsOf(textEncoder)),
+    controlnet: controlnet && (await pathsOf(controlnet)),
+  }
+}
+
+/** A path as it is, a hub's model fetched. */
+async function bringHere(model: string, options: FromPretrainedOptions): Promise<DownloadedModel> {
+  if (existsSync(model)) return { path: model, variant: options.variant }
+  const id = parseHubId(model)
+  if (!id)
     throw new EngineError('model', `There is no folder ${model}; check the path, or give a hub repository as org/name.`)
   const tell = options.onProgress ?? warnOfNotices
-  return downloadPipeline(model, {
+  return downloadModel(id, {
     revision: options.revision,
+    variant: options.variant,
     dtype: options.dtype ?? 'auto',
     onGpu: prefersHalf(options),
     onProgress: (file, loaded, total) => tell({ status: 'download', file, loaded, total }),

@@ -4,10 +4,14 @@ import type { InferenceSession } from 'onnxruntime-node'
 import { type CacheSetting, cacheFolder } from '../cache/cache-folder.ts'
 import { bestDevice, candidates, type Device, lacksHardware, prepareToTry, unavailable } from '../devices/device.ts'
 import { EngineError } from '../errors.ts'
+import { findLayers } from '../graph/find-layers.ts'
+import type { GraphSource } from '../graph/graph-source.ts'
 import { rewriteAttention } from '../graph/rewrite-attention.ts'
 import { rewriteInt8 } from '../graph/rewrite-int8.ts'
+import { rewriteLora } from '../graph/rewrite-lora.ts'
 import type { Dtype } from '../models/graph-choice.ts'
 import { OnnxRuntimeModel, type Rewrites, type SessionSettings } from '../models/onnx-runtime-model.ts'
+import { withResiduals } from '../models/unet.ts'
 import type { GraphPart, PipelineSource } from './pipeline-source.ts'
 
 export interface LoadOptions {
@@ -15,6 +19,10 @@ export interface LoadOptions {
   readonly dtype?: Dtype | undefined
   /** Where to run. 'auto' (default) takes the best that works here and tells why it is not a better one. */
   readonly device?: Device | 'auto' | undefined
+  /** For the pipelines with a ControlNet: its folder in diffusers' layout or its file in either layout, or several. */
+  readonly controlnet?: string | readonly string[] | undefined
+  /** Opens the models with room for LoRAs at once, where the first that is loaded would open them anew. */
+  readonly loras?: boolean | undefined
   /** Passed to ONNX Runtime for each part: threads, memory arena … */
   readonly sessionOptions?: InferenceSession.SessionOptions | undefined
   /**
@@ -40,6 +48,13 @@ export function prefersHalf({ device = 'auto', dtype }: LoadOptions): boolean {
   return (device === 'auto' ? bestDevice() : device) !== 'cpu'
 }
 
+export interface UNetForm {
+  /** It begins with its attention fused, where its device has the operator: far less memory, the same output. */
+  readonly fuses: boolean
+  /** It takes what ControlNets add. */
+  readonly takesResiduals: boolean
+}
+
 /** One pipeline being opened: the UNet first, which does nearly all the work and so decides which device 'auto' becomes. */
 export class Opening {
   readonly #source: PipelineSource
@@ -54,26 +69,28 @@ export class Opening {
     this.#listeners = listeners
   }
 
-  /**
-   * @param fuses Whether it begins with its attention fused, where its device has the operator: far less memory, the same
-   *   output.
-   * @throws EngineError
-   */
-  async unet(fuses: boolean): Promise<OnnxRuntimeModel> {
-    const model = await this.#onDevice((device) => this.#unetOn(device, fuses))
+  /** @throws EngineError */
+  async unet(form: UNetForm): Promise<OnnxRuntimeModel> {
+    const model = await this.#onDevice((device) => this.#unetOn(device, form))
     this.#device = model.device
     return model
   }
 
-  /** Goes where the UNet is; under 'auto', a part that cannot run there runs on the CPU, aloud. @throws EngineError */
-  async part(part: Exclude<GraphPart, 'unet'>, dtype?: Dtype): Promise<OnnxRuntimeModel> {
+  /** A part of the model, opened as `beside` has it. @throws EngineError */
+  part(part: Exclude<GraphPart, 'unet'>, wanted: Dtype | undefined = this.#options.dtype): Promise<OnnxRuntimeModel> {
+    return this.beside((dtype, device) => this.#source.graph(part, wanted ?? dtype, device))
+  }
+
+  /** Goes where the UNet is; under 'auto', what cannot run there runs on the CPU, aloud. @throws EngineError */
+  async beside(graph: (dtype: Dtype, device: Device) => GraphSource): Promise<OnnxRuntimeModel> {
+    const { dtype = 'auto', device = 'auto' } = this.#options
+    const source = graph(dtype, this.#device)
     try {
-      return await this.#open(part, this.#device, dtype)
+      return await this.#open(source, this.#device)
     } catch (error) {
-      const mayMove = (this.#options.device ?? 'auto') === 'auto' && this.#device !== 'cpu'
-      if (!mayMove || !isDeviceError(error)) throw error
-      this.#listeners.onNotice(`The ${part} runs on the CPU: ${error.message}`)
-      return this.#open(part, 'cpu', dtype)
+      if (device !== 'auto' || this.#device === 'cpu' || !isDeviceError(error)) throw error
+      this.#listeners.onNotice(`The ${source.part} runs on the CPU: ${error.message}`)
+      return this.#open(graph(dtype, 'cpu'), 'cpu')
     }
   }
 
@@ -125,14 +142,15 @@ export class Opening {
   }
 
   /** It is opened fused at once, since a large one takes long to open, and twice the memory while another takes its place. */
-  async #unetOn(device: Device, fuses: boolean): Promise<OnnxRuntimeModel> {
-    const { dtype } = this.#options
-    if (!fuses || device === 'coreml') return this.#checked(await this.#open('unet', device, dtype))
+  async #unetOn(device: Device, { fuses, takesResiduals }: UNetForm): Promise<OnnxRuntimeModel> {
+    const plain = this.#source.graph('unet', this.#options.dtype ?? 'auto', device)
+    const source = takesResiduals ? withResiduals(plain) : plain
+    if (!fuses || device === 'coreml') return this.#checked(await this.#open(source, device))
     try {
-      return await this.#checked(await this.#open('unet', device, dtype, { attention: rewriteAttention('fused') }))
+      return await this.#checked(await this.#open(source, device, { attention: rewriteAttention('fused') }))
     } catch (error) {
       // What is wrong with the export itself is better said by opening that.
-      const model = await this.#checked(await this.#open('unet', device, dtype))
+      const model = await this.#checked(await this.#open(source, device))
       const why = (error as Error).message
       this.#listeners.onNotice(`Attention is not fused, so large images take more memory: ${why}`)
       return model
@@ -153,20 +171,24 @@ export class Opening {
     )
   }
 
-  async #open(
-    part: GraphPart,
-    device: Device,
-    dtype: Dtype | undefined = this.#options.dtype,
-    rewrites?: Rewrites,
-  ): Promise<OnnxRuntimeModel> {
-    const graph = this.#source.graph(part, dtype ?? 'auto', device)
-    this.#listeners.onPart(part)
-    const model = await OnnxRuntimeModel.load(graph, this.#settings(device), {
-      ...rewrites,
-      ...(part === 'unet' && dtype === 'int8' && { precision: rewriteInt8(cacheFolder(this.#options.cacheDir)) }),
+  async #open(source: GraphSource, device: Device, wanted: Rewrites = {}): Promise<OnnxRuntimeModel> {
+    this.#listeners.onPart(source.part)
+    const model = await OnnxRuntimeModel.load(source, this.#settings(device), {
+      ...this.#standing(source),
+      ...wanted,
     })
     this.#opened.push(model)
     return model
+  }
+
+  /** Rewrites that hold for as long as the model is open. */
+  #standing(source: GraphSource): Rewrites {
+    const { loras, dtype, cacheDir } = this.#options
+    const mayHaveLoras = loras === true && /^(?:unet|text_encoder)/.test(source.part)
+    return {
+      ...(mayHaveLoras && findLayers(source.read()).length > 0 && { lora: rewriteLora }),
+      ...(source.part === 'unet' && dtype === 'int8' && { precision: rewriteInt8(cacheFolder(cacheDir)) }),
+    }
   }
 
   #settings(device: Device): SessionSettings {

@@ -2,13 +2,16 @@
 
 import { EngineError, throwIfAborted } from '../errors.ts'
 import { type NumpyImages, postprocess, toBitmaps, toPng } from '../images/image-processor.ts'
+import { residualsOfRow } from '../models/controlnet.ts'
+import type { Feeds } from '../models/onnx-runtime-model.ts'
 import type { StableDiffusionSafetyChecker } from '../models/safety-checker.ts'
-import type { Conditioning, UNet2DConditionModel } from '../models/unet.ts'
+import type { Conditioning, ControlNetResiduals, UNet2DConditionModel } from '../models/unet.ts'
 import type { AutoencoderKL } from '../models/vae.ts'
 import type { Generators } from '../random/generator.ts'
 import type { Scheduler, StepOptions, StepOutput } from '../schedulers/scheduler.ts'
 import { concatRows, rowsOf, type Tensor } from '../tensor.ts'
 import type { OutputType } from './arguments.ts'
+import { type Control, conditioningOfRow } from './control.ts'
 import type { Inpainting } from './initial-latents.ts'
 
 export interface PipelineOutput<Output extends OutputType = OutputType> {
@@ -33,6 +36,10 @@ export interface SamplingPlan {
   readonly latents: Tensor
   /** Rows as the UNet takes them: twice as many as latents with guidance. */
   readonly conditioning: Conditioning
+  /** What the UNet's branches are fed; nothing for the plain model. */
+  readonly lora: Feeds | undefined
+  /** Where ControlNets take part. */
+  readonly control?: Control | undefined
   readonly guidanceScale: number
   readonly usesGuidance: boolean
   /** One row a call: half the memory, or less. */
@@ -139,20 +146,26 @@ export class Sampling<Output extends OutputType = OutputType> {
     return output as PipelineOutput<Output>
   }
 
-  #predict(latents: Tensor, timestep: number): Promise<Tensor> {
+  async #predict(latents: Tensor, timestep: number): Promise<Tensor> {
     this.#fillLatents(latents)
-    const { conditioning, oneRowAtATime } = this.#plan
+    const { conditioning, lora, oneRowAtATime, control } = this.#plan
+    const part = { from: this.#step / this.steps, to: (this.#step + 1) / this.steps }
+    const residuals = await control?.residuals(latents, timestep, conditioning, part, oneRowAtATime)
     return oneRowAtATime
-      ? this.#predictByRow(timestep, conditioning)
-      : this.#models.unet.forward(this.#sample, timestep, conditioning)
+      ? this.#predictByRow(timestep, conditioning, residuals)
+      : this.#models.unet.forward(this.#sample, timestep, conditioning, { residuals, lora })
   }
 
-  async #predictByRow(timestep: number, conditioning: Conditioning): Promise<Tensor> {
-    const conditions = Object.entries(conditioning).map(([name, tensor]) => [name, rowsOf(tensor)] as const)
+  async #predictByRow(
+    timestep: number,
+    conditioning: Conditioning,
+    residuals: ControlNetResiduals | undefined,
+  ): Promise<Tensor> {
     const predictions: Tensor[] = []
     for (const [row, sample] of rowsOf(this.#sample).entries()) {
-      const own = Object.fromEntries(conditions.map(([name, rows]) => [name, rows[row]])) as unknown as Conditioning
-      predictions.push(await this.#models.unet.forward(sample, timestep, own))
+      const own = conditioningOfRow(conditioning, row)
+      const additions = { residuals: residuals && residualsOfRow(residuals, row), lora: this.#plan.lora }
+      predictions.push(await this.#models.unet.forward(sample, timestep, own, additions))
     }
     return concatRows(predictions)
   }

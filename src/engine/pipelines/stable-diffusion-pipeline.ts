@@ -2,18 +2,27 @@
 
 import { bestDevice, type Device, prepareToTry, requireDevice, unavailable } from '../devices/device.ts'
 import { EngineError, throwIfAborted } from '../errors.ts'
-import type { Task } from '../families/family.ts'
+import type { PipelineClass, Task } from '../families/family.ts'
 import type { Scheduler } from '../schedulers/scheduler.ts'
-import { checkArguments, checkTensor, type GenerateArguments, type OutputType, wrong } from './arguments.ts'
+import { AdapterLoader } from './adapter-loader.ts'
+import {
+  checkArguments,
+  checkTensor,
+  type GenerateArguments,
+  type OutputType,
+  refuseControlArguments,
+  wrong,
+} from './arguments.ts'
 import { type Components, modelsOf } from './components.ts'
 import { conditioningOf } from './conditioning.ts'
+import { Control, controlSize } from './control.ts'
 import { type ModelInfo, modelDefaults } from './model-info.ts'
 import { type FromPretrainedOptions, openModel } from './open-model.ts'
 import { type PipelineOutput, Sampling } from './sampling.ts'
 import { freshScheduler, mendedOffset, mendedScheduler } from './scheduler-state.ts'
 import { startingPoint } from './starting-point.ts'
 
-export class StableDiffusionPipeline {
+export class StableDiffusionPipeline extends AdapterLoader {
   readonly #components: Components
   readonly #task: Task
   #scheduler: Scheduler
@@ -22,7 +31,10 @@ export class StableDiffusionPipeline {
 
   /** @param components Another pipeline's; its models are shared, not copied. */
   constructor(components: Components) {
+    super()
     this.#components = components
+    if (this.usesControlNet && !components.controlnet?.length)
+      throw new EngineError('argument', 'This pipeline needs a ControlNet; give one as `controlnet`.')
     this.#task = this.ownTask ?? components.modelInfo.task
     this.#scheduler = this.#mends ? mendedScheduler(components.scheduler, this.#task) : components.scheduler
   }
@@ -63,6 +75,11 @@ export class StableDiffusionPipeline {
     return undefined
   }
 
+  /** Whether the class draws with a ControlNet. */
+  protected get usesControlNet(): boolean {
+    return false
+  }
+
   /** May be replaced: `pipe.scheduler = EulerDiscreteScheduler.fromConfig(pipe.scheduler.config)`. */
   get scheduler(): Scheduler {
     return this.#scheduler
@@ -73,7 +90,7 @@ export class StableDiffusionPipeline {
   }
 
   /** What other pipelines are made from, with the scheduler as it is now. */
-  get components(): Components {
+  override get components(): Components {
     return { ...this.#components, scheduler: this.scheduler }
   }
 
@@ -193,8 +210,9 @@ export class StableDiffusionPipeline {
     checkArguments(args)
     throwIfAborted(args.signal)
     const task = this.#taskOf(args)
-    const { modelInfo: info, family, generationConfig } = this.#components
-    const defaults = modelDefaults(family, task, generationConfig)
+    const { modelInfo: info, generationConfig } = this.#components
+    const pipelineClass = this.#pipelineClass(task)
+    const defaults = modelDefaults(pipelineClass, generationConfig)
     const guidanceScale = args.guidanceScale ?? defaults.guidanceScale
     const usesGuidance = guidanceScale > 1 && info.usesNegativePrompt
     const prompts = typeof args.prompt === 'string' ? 1 : args.prompt.length
@@ -203,17 +221,30 @@ export class StableDiffusionPipeline {
       throw wrong('generator', `one generator, or a list of ${batch}, one an image`, `${args.generator.length} of them`)
 
     const scheduler = freshScheduler(this.#scheduler)
-    const start = await startingPoint(task, this.#components, scheduler, args, defaults, batch)
+    const controlImages = this.#controlImages(task, args)
+    const ownSize = controlImages && task === 'text-to-image'
+    const sized = ownSize ? { ...args, ...(await controlSize(controlImages, args, info.vaeScaleFactor)) } : args
+    const start = await startingPoint(task, pipelineClass, this.#components, scheduler, sized, defaults, batch)
     const [height, width] = start.latents.dims.slice(2).map((side) => side * info.vaeScaleFactor) as [number, number]
-    const options = { task, height, width, batch, guidanceScale, usesGuidance }
+    const lora = this.#components.loras.feeds(args.adapters, args.crossAttentionKwargs?.scale)
+    const options = { task, height, width, batch, guidanceScale, usesGuidance, lora }
     const conditioning = await conditioningOf(this.#components, args, options)
+    const control =
+      controlImages &&
+      (await Control.prepare(this.#components.controlnet ?? [], controlImages, args, {
+        ...{ height, width, batch, usesGuidance },
+        numImagesPerPrompt: args.numImagesPerPrompt ?? 1,
+        conditioningScale: this.#components.family.controlNetPipelines[task].controlnetConditioningScale,
+      }))
     if (this.#offloading) await this.#releaseEncoders()
     throwIfAborted(args.signal)
     const { callbackOnStepEnd } = args
-    const replaceable = start.timesteps.length - (family.pipelines[task].decodesLastPrediction ? 1 : 0)
+    const replaceable = start.timesteps.length - (pipelineClass.decodesLastPrediction ? 1 : 0)
     return new Sampling<Output>(this.#components, {
       ...start,
       conditioning,
+      lora: lora?.byPart.get('unet'),
+      ...(control && { control }),
       guidanceScale,
       usesGuidance,
       oneRowAtATime: this.#guidanceSlicing,
@@ -239,7 +270,24 @@ export class StableDiffusionPipeline {
   }
 
   get #mends(): boolean {
-    return this.#components.family.pipelines[this.#task].mendsScheduler
+    return this.#pipelineClass(this.#task).mendsScheduler
+  }
+
+  #pipelineClass(task: Task): PipelineClass {
+    const { family } = this.#components
+    return (this.usesControlNet ? family.controlNetPipelines : family.pipelines)[task]
+  }
+
+  /** What the ControlNets see; nothing where the class has none. */
+  #controlImages(task: Task, args: GenerateArguments): GenerateArguments['image'] {
+    if (!this.usesControlNet) {
+      refuseControlArguments(args)
+      return undefined
+    }
+    const name = task === 'text-to-image' ? 'image' : 'controlImage'
+    if (args[name] === undefined)
+      throw new EngineError('argument', `\`${name}\` has to be given, because the ControlNet needs a picture.`)
+    return args[name]
   }
 
   #taskOf(args: GenerateArguments): Task {

@@ -1,7 +1,7 @@
 /** Where a sampling starts: which timesteps run, at what size, from which latents. */
 
 import { EngineError } from '../errors.ts'
-import type { Defaults, Family, Task } from '../families/family.ts'
+import type { Defaults, PipelineClass, Task } from '../families/family.ts'
 import { type LoadedImage, loadImages, preprocessImages, preprocessMasks } from '../images/image-processor.ts'
 import { Generator } from '../random/generator.ts'
 import type { Scheduler } from '../schedulers/scheduler.ts'
@@ -22,6 +22,7 @@ export interface StartingPoint {
 
 /** What each of the three tasks needs to know. */
 interface Request {
+  readonly pipelineClass: PipelineClass
   readonly components: Components
   readonly scheduler: Scheduler
   readonly timesteps: readonly number[]
@@ -34,6 +35,7 @@ interface Request {
 /** @param scheduler The sampling's own. @throws EngineError 'argument' */
 export async function startingPoint(
   task: Task,
+  pipelineClass: PipelineClass,
   components: Components,
   scheduler: Scheduler,
   args: GenerateArguments,
@@ -41,8 +43,8 @@ export async function startingPoint(
   batch: number,
 ): Promise<StartingPoint> {
   const { numInferenceSteps = defaults.numInferenceSteps, strength = defaults.strength } = args
-  const timesteps = visitedTimesteps(task, components.family, scheduler, numInferenceSteps, strength)
-  const request = { components, scheduler, timesteps, args, strength, batch }
+  const timesteps = visitedTimesteps(task, pipelineClass, scheduler, numInferenceSteps, strength)
+  const request = { pipelineClass, components, scheduler, timesteps, args, strength, batch }
   const start = await START[task](request)
   return { scheduler, timesteps, ...start }
 }
@@ -60,12 +62,12 @@ const START: Record<Task, (request: Request) => Promise<Start>> = {
 
 function visitedTimesteps(
   task: Task,
-  family: Family,
+  pipelineClass: PipelineClass,
   scheduler: Scheduler,
   steps: number,
   strength: number,
 ): readonly number[] {
-  if (family.pipelines[task].schedulesForStrength) {
+  if (pipelineClass.schedulesForStrength) {
     scheduler.setTimesteps(steps, { strength })
     return scheduler.timesteps
   }
@@ -85,10 +87,9 @@ function visitedTimesteps(
   return timesteps
 }
 
-async function fromNoise({ components, scheduler, args, batch }: Request): Promise<Start> {
+async function fromNoise({ pipelineClass, components, scheduler, args, batch }: Request): Promise<Start> {
   requirePlainUnet(components)
-  const { takesBothSides } = components.family.pipelines['text-to-image']
-  const bothOrNone = takesBothSides && (args.height === undefined || args.width === undefined)
+  const bothOrNone = pipelineClass.takesBothSides && (args.height === undefined || args.width === undefined)
   const { height, width } = sizeOf(components.modelInfo, bothOrNone ? {} : args)
   const dims = latentDims(components.modelInfo, batch, height, width)
   if (args.latents) checkTensor('latents', args.latents, dims)

@@ -11,12 +11,14 @@ import type { Model } from './engine.ts'
 import { factsOf } from './model-facts.ts'
 import { modelHash } from './model-hash.ts'
 import type { OpenModel } from './open-models.ts'
+import { PromptNetworks } from './prompt-networks.ts'
 import type { LoadOptions } from './protocol.ts'
 import { usableCores } from './threads.ts'
 
 export interface LoadedModel extends OpenModel {
   readonly pipeline: StableDiffusionPipeline
   readonly facts: Model
+  readonly networks: PromptNetworks
   /** How its latents look; absent where nothing tells. */
   readonly latentRgb: LatentRgb | undefined
 }
@@ -25,13 +27,15 @@ export interface LoadedModel extends OpenModel {
 export async function loadModel(
   name: string,
   path: string,
-  options: LoadOptions,
+  options: LoadOptions & { readonly loras: boolean },
   onNotice: (message: string) => void,
 ): Promise<LoadedModel> {
-  const { device = 'auto', dtype = 'auto', threads = usableCores(), cacheDir } = options
+  const { device = 'auto', dtype = 'auto', threads = usableCores(), cacheDir, vae, loras } = options
   const opened = await StableDiffusionPipeline.fromPretrained(path, {
     device: device as Device | 'auto',
     dtype: dtype as Dtype,
+    vae,
+    loras,
     onProgress: (progress) => {
       if (progress.status === 'notice') onNotice(progress.message)
     },
@@ -43,6 +47,7 @@ export async function loadModel(
   return {
     pipeline,
     facts: factsOf(pipeline, { name, hash: await modelHash(files, { cacheDir }) }),
+    networks: new PromptNetworks(pipeline),
     latentRgb: await latentRgbOf(components.vae),
     bytes: files.reduce((sum, file) => sum + statSync(file).size, 0),
     close: () => pipeline.release(),

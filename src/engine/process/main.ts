@@ -60,7 +60,10 @@ async function start(options: LoadOptions): Promise<Models> {
   const pathOf = (name: string) => (name === own.name ? own.path : catalog.pathOf(name))
   const open = new OpenModels<LoadedModel>({
     memory: options.modelMemory ?? freemem() / 2,
-    load: (name) => loadModel(name, pathOf(name), options, onNotice),
+    load: (name) => {
+      const path = pathOf(name)
+      return loadModel(name, path, { ...options, vae: catalog.vaeFor(path), loras: catalog.hasLoras }, onNotice)
+    },
     bytesOf: (name) => catalog.bytesOf(name),
   })
   const { facts } = await open.get(own.name)
@@ -85,7 +88,9 @@ async function modelOf(name: string | undefined, id: number): Promise<LoadedMode
 async function generate({ id, request, preview }: Extract<Order, { type: 'generate' }>): Promise<void> {
   const { signal } = cancelled.get(id)!
   try {
+    const { catalog } = await models!
     const images = await makeImages(await modelOf(request.model, id), request, {
+      files: catalog.files,
       signal,
       preview,
       onProgress: (progress) => tell({ type: 'progress', id, progress }),

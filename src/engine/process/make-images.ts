@@ -2,6 +2,7 @@
 
 import type { Noise } from '../../job/request.ts'
 import { VERSION } from '../../version.ts'
+import type { ModelFile } from '../catalog/models-folder.ts'
 import { toBitmaps } from '../images/image-processor.ts'
 import { removeGround } from '../images/matting.ts'
 import { formatParameters, type Parameters } from '../images/parameters.ts'
@@ -11,8 +12,11 @@ import type { Sampling } from '../pipelines/sampling.ts'
 import type { EngineImage, EngineProgress, ImagesRequest, Model } from './engine.ts'
 import type { LoadedModel } from './loaded-model.ts'
 import { startOf } from './noise.ts'
+import type { PromptWithAdapters } from './prompt-networks.ts'
 
 export interface MakeImagesOptions {
+  /** LoRAs and embeddings that a prompt may name. */
+  readonly files: readonly ModelFile[]
   /** Checked before each step and each decode. */
   readonly signal: AbortSignal
   /** Whether previews are wanted. */
@@ -24,10 +28,11 @@ export interface MakeImagesOptions {
 export async function makeImages(
   model: LoadedModel,
   request: ImagesRequest,
-  { signal, preview, onProgress }: MakeImagesOptions,
+  { files, signal, preview, onProgress }: MakeImagesOptions,
 ): Promise<EngineImage[]> {
+  const prompted = await model.networks.load(request.prompt, request.negativePrompt, files)
   const samplings: Sampling<'np'>[] = []
-  for (const noise of request.images) samplings.push(await begin(model, request, noise, signal))
+  for (const noise of request.images) samplings.push(await begin(model, { ...request, ...prompted }, noise, signal))
   const steps = samplings.reduce((sum, sampling) => sum + sampling.steps, 0)
   const show = preview ? previewer(model, samplings) : async () => undefined
   for (let step = 0; step < steps; ) {
@@ -45,7 +50,12 @@ export async function makeImages(
   return images
 }
 
-function begin({ pipeline, facts }: LoadedModel, request: ImagesRequest, noise: Noise, signal: AbortSignal) {
+function begin(
+  { pipeline, facts }: LoadedModel,
+  request: ImagesRequest & PromptWithAdapters,
+  noise: Noise,
+  signal: AbortSignal,
+) {
   const { prompt, negativePrompt, numInferenceSteps, guidanceScale, clipSkip = facts.clipSkip, width, height } = request
   const { latentChannels, vaeScaleFactor } = pipeline.modelInfo
   const dims = [1, latentChannels, Math.floor(height / vaeScaleFactor), Math.floor(width / vaeScaleFactor)]
@@ -54,6 +64,7 @@ function begin({ pipeline, facts }: LoadedModel, request: ImagesRequest, noise: 
     // None is not the same as an empty one: some models are trained on zeros in its place.
     negativePrompt: negativePrompt === '' ? undefined : negativePrompt,
     promptWeighting: true,
+    adapters: request.adapters,
     // AUTOMATIC1111 counts from the last layer, diffusers from the model's own.
     clipSkip: clipSkip - facts.clipSkip,
     numInferenceSteps,

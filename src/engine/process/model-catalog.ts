@@ -1,10 +1,11 @@
 /** What this process can draw with: the model that it was started for, and those of the operator's folder. */
 
-import { existsSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { basename, extname, resolve } from 'node:path'
-import { type ModelFile, readModelsFolder } from '../catalog/models-folder.ts'
+import { companionVae, type ModelFile, readModelsFolder } from '../catalog/models-folder.ts'
 import { EngineError } from '../errors.ts'
 import { openSource } from '../pipelines/open-model.ts'
+import { describeFile } from '../weights/describe-file.ts'
 import type { Catalog, Model, NamedWeights } from './engine.ts'
 import { describeModel } from './model-facts.ts'
 import { knownModelHash } from './model-hash.ts'
@@ -82,12 +83,29 @@ export class ModelCatalog {
 
   /** What a model's weights are likely to take in memory, by the size of its files. */
   bytesOf(name: string): number {
-    return this.file('checkpoint', name)?.size ?? 0
+    return this.#files.find((file) => file.kind === 'checkpoint' && file.name === name)?.size ?? 0
   }
 
-  /** Files of a kind by name. */
-  file(kind: ModelFile['kind'], name: string): ModelFile | undefined {
-    return this.#files.find((file) => file.kind === kind && file.name === name)
+  /**
+   * The VAE to take in place of a model's own, or for one that has none: what lies beside it under its name, as AUTOMATIC1111
+   * has it, else the operator's, which is for the engine's own model and for those that lack one.
+   */
+  vaeFor(path: string): string | undefined {
+    const { vae, model } = this.#options
+    const beside = companionVae(path)
+    if (beside !== undefined || vae === undefined || path === model) return beside ?? vae
+    return statSync(path, { throwIfNoEntry: false })?.isFile() && describeFile(path).missing.includes('VAE')
+      ? vae
+      : undefined
+  }
+
+  get hasLoras(): boolean {
+    return this.#files.some(({ kind }) => kind === 'lora')
+  }
+
+  /** Everything that the folder holds. */
+  get files(): readonly ModelFile[] {
+    return this.#files
   }
 
   #named(kind: ModelFile['kind']): NamedWeights[] {
@@ -103,7 +121,7 @@ export class ModelCatalog {
 
   async #describe(file: ModelFile): Promise<Model | undefined> {
     try {
-      const source = await openSource(file.path)
+      const source = await openSource(file.path, { vae: this.vaeFor(file.path) })
       const { cacheDir } = this.#options
       const hash = cacheDir === undefined ? undefined : await knownModelHash(await source.weightFiles(), cacheDir)
       return await describeModel(source, { name: file.name, hash: hash ?? '' })

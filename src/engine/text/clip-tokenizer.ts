@@ -6,6 +6,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Tokenizer } from '@huggingface/tokenizers'
 import { EngineError } from '../errors.ts'
+import { AddedTokens } from './added-tokens.ts'
 import { clipTokenizerJson, type TokenizerJson } from './clip-tokenizer-json.ts'
 
 /** Longer values in a `tokenizer_config.json` mean "none given" (transformers writes 1e30). */
@@ -62,6 +63,8 @@ export class CLIPTokenizer {
   readonly padTokenId: number
   /** Tokens in a context, the begin and end tokens included: 77 for CLIP. */
   readonly modelMaxLength: number
+  /** The words of textual inversions; `tokenize` reads them as any text. */
+  added = new AddedTokens([], (text) => this.tokenize(text))
   readonly #vocabulary: Vocabulary
   /** Where a word of the vocabulary was named as padding (SD 2: "!"). */
   readonly #padToken: string | undefined
@@ -95,6 +98,11 @@ export class CLIPTokenizer {
     }
   }
 
+  /** A word of its own vocabulary, as it stands there. */
+  idOf(token: string): number | undefined {
+    return this.#vocabulary.idOf(token)
+  }
+
   /** The tokens of a text, without begin, end and padding. */
   tokenize(text: string): number[] {
     const ids = this.#vocabulary.tokenize(this.#normalized(text))
@@ -111,9 +119,15 @@ export class CLIPTokenizer {
    * AUTOMATIC1111.
    */
   encode(text: string, length = this.modelMaxLength): number[] {
-    const [first = '', ...others] = this.#padToken ? text.split(this.#padToken) : [text]
-    const tokens = [...this.tokenize(first), ...others.flatMap((part) => [this.padTokenId, ...this.tokenize(part)])]
+    const tokens = this.added
+      .split(text)
+      .flatMap((part) => (typeof part === 'number' ? part : this.#tokenizeWithPadding(part)))
     return this.frame(tokens.slice(0, length - 2), length)
+  }
+
+  #tokenizeWithPadding(text: string): number[] {
+    const [first = '', ...others] = this.#padToken ? text.split(this.#padToken) : [text]
+    return [...this.tokenize(first), ...others.flatMap((part) => [this.padTokenId, ...this.tokenize(part)])]
   }
 
   /** Puts begin and end around tokens and pads them to `length`. */

@@ -34,12 +34,18 @@ export function promptChunks(tokenizer: CLIPTokenizer, prompt: string): PromptCh
       next()
       continue
     }
-    for (const id of tokenizer.tokenize(piece.text)) {
+    const ids = tokenizer.tokenize(piece.text)
+    for (let at = 0; at < ids.length; ) {
+      const id = ids[at]!
       const full = chunk.length === size
       if (id === comma) afterComma = chunk.length + 1
       else if (full && afterComma > 0 && size - afterComma < COMMA_BACKTRACK) next(chunk.splice(afterComma))
       if (chunk.length === size) next()
-      chunk.push({ id, weight: piece.weight })
+      // The vectors of a textual inversion stay together.
+      const added = tokenizer.added.at(ids, at) ?? { ids: [id], length: 1 }
+      if (chunk.length + added.ids.length > size) next()
+      chunk.push(...added.ids.map((one) => ({ id: one, weight: piece.weight })))
+      at += added.length
     }
   }
   if (chunk.length > 0 || chunks.length === 0) next()

@@ -1,5 +1,6 @@
 /** From a prompt to what conditions the UNet, through one text encoder or SDXL's two; what was encoded before is kept. */
 
+import type { LoraFeeds } from '../models/lora-branches.ts'
 import type { CLIPTextModel } from '../models/text-encoder.ts'
 import type { Tensor } from '../tensor.ts'
 import type { CLIPTokenizer } from './clip-tokenizer.ts'
@@ -44,10 +45,14 @@ export class PromptEncoder {
     return Math.max(0, Math.min(...skippable) - this.layersFromEnd)
   }
 
-  /** The same text with the same options is encoded once. */
-  encode(prompt: string, { clipSkip = 0, promptWeighting = false }: PromptOptions = {}): Promise<PromptEmbeds> {
-    const key = `${clipSkip} ${promptWeighting} ${prompt}`
-    const embeds = this.#kept.get(key) ?? this.#encode(prompt, this.layersFromEnd + clipSkip, promptWeighting)
+  /** The same text with the same options and LoRAs is encoded once. */
+  encode(
+    prompt: string,
+    { clipSkip = 0, promptWeighting = false }: PromptOptions = {},
+    lora?: LoraFeeds,
+  ): Promise<PromptEmbeds> {
+    const key = `${clipSkip} ${promptWeighting} ${lora?.textKey ?? ''} ${prompt}`
+    const embeds = this.#kept.get(key) ?? this.#encode(prompt, this.layersFromEnd + clipSkip, promptWeighting, lora)
     this.#kept.delete(key)
     this.#kept.set(key, embeds)
     embeds.catch(() => this.#kept.delete(key))
@@ -60,11 +65,16 @@ export class PromptEncoder {
     this.#kept.clear()
   }
 
-  async #encode(prompt: string, layersFromEnd: number, weighting: boolean): Promise<PromptEmbeds> {
+  async #encode(
+    prompt: string,
+    layersFromEnd: number,
+    weighting: boolean,
+    lora: LoraFeeds | undefined,
+  ): Promise<PromptEmbeds> {
     const encoded: PromptEmbeds[] = []
     for (const { tokenizer, textEncoder } of this.parts) {
       const chunks = weighting ? promptChunks(tokenizer, prompt) : [plainChunk(tokenizer, prompt)]
-      encoded.push(await encodeChunks(textEncoder, chunks, layersFromEnd, this.layersFromEnd === 0))
+      encoded.push(await encodeChunks(textEncoder, chunks, layersFromEnd, this.layersFromEnd === 0, lora))
     }
     const pooled = encoded.at(-1)!.pooledPromptEmbeds
     return {
@@ -85,11 +95,14 @@ async function encodeChunks(
   chunks: readonly PromptChunk[],
   layersFromEnd: number,
   normalised: boolean,
+  lora: LoraFeeds | undefined,
 ): Promise<PromptEmbeds> {
+  // The rows that these ids mean, whatever is loaded before the last context is read.
+  const feeds = { ...textEncoder.addedRows.feeds, ...lora?.byPart.get(textEncoder.model.part) }
   const states: Tensor[] = []
   let pooledPromptEmbeds: Tensor | undefined
   for (const { ids, weights } of chunks) {
-    const { hiddenStates, textEmbeds } = await textEncoder.encode([ids], layersFromEnd, normalised)
+    const { hiddenStates, textEmbeds } = await textEncoder.encode([ids], layersFromEnd, normalised, feeds)
     states.push(weighted(hiddenStates, weights))
     pooledPromptEmbeds ??= textEmbeds
   }

@@ -2,8 +2,8 @@
 
 import type { FamilyName, Prediction, Task } from '../families/family.ts'
 import { type FileKind, type Identified, identify } from './identify.ts'
+import { openModelFile } from './model-file.ts'
 import type { StoredType, Weights } from './stored-tensor.ts'
-import { openWeightFile } from './weight-file.ts'
 
 export interface FileDescription {
   readonly kind: FileKind
@@ -23,7 +23,7 @@ export interface FileDescription {
 
 /** @throws EngineError 'model' when it is no file of weights, or a damaged one. */
 export function describeFile(path: string): FileDescription {
-  const file = openWeightFile(path)
+  const file = openModelFile(path)
   const identified = identify(file)
   const { unet } = identified
   return {

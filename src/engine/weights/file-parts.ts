@@ -36,7 +36,7 @@ function unetOf(weights: Weights): Weights | undefined {
     if (weights.get(`${prefix}input_blocks.0.0.weight`)) return originalUNet(weights, prefix)
   for (const prefix of ['model.diffusion_model.', 'unet.', ''])
     if (weights.get(`${prefix}up_blocks.0.resnets.0.conv1.weight`) && weights.get(`${prefix}conv_in.weight`))
-      return withoutPrefix(weights, prefix)
+      return partBehind(weights, prefix, UNET)
   return undefined
 }
 
@@ -50,7 +50,7 @@ function vaeOf(weights: Weights): Weights | undefined {
   for (const prefix of ['first_stage_model.', 'vae.', '']) {
     if (weights.get(`${prefix}decoder.mid.block_1.conv1.weight`)) return originalVae(weights, prefix)
     if (weights.get(`${prefix}decoder.mid_block.resnets.0.conv1.weight`))
-      return withCurrentNames(withoutPrefix(weights, prefix))
+      return withCurrentNames(partBehind(weights, prefix, VAE))
   }
   return undefined
 }
@@ -80,12 +80,16 @@ function textEncodersOf(weights: Weights): FileTextEncoder[] {
   return found
 }
 
-function withoutPrefix(weights: Weights, prefix: string): Weights {
-  if (prefix === '') return weights
+/** What diffusers' names of a part begin with. */
+const UNET = /^(?:conv_(?:in|norm_out|out)|(?:time|add)_embedding|(?:down|up)_blocks|mid_block)\./
+const VAE = /^(?:encoder|decoder|quant_conv|post_quant_conv)\./
+
+function partBehind(weights: Weights, prefix: string, own: RegExp): Weights {
   return {
-    get: (name) => weights.get(prefix + name),
+    get: (name) => (own.test(name) ? weights.get(prefix + name) : undefined),
     *names() {
-      for (const name of weights.names()) if (name.startsWith(prefix)) yield name.slice(prefix.length)
+      for (const name of weights.names())
+        if (name.startsWith(prefix) && own.test(name.slice(prefix.length))) yield name.slice(prefix.length)
     },
   }
 }

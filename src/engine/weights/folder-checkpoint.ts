@@ -6,7 +6,8 @@ import { familyOf, familyOfUNet, type TextEncoderRole } from '../families/family
 import { type Config, readConfig } from '../models/pipeline-folder.ts'
 import type { Checkpoint, CheckpointOptions, CheckpointPart, PartWeights } from './checkpoint.ts'
 import { openTextEncoders, openVae } from './companions.ts'
-import { hasPartWeights, openPartWeights } from './part-weights.ts'
+import { requireVariant } from './part-files.ts'
+import { hasPartWeights, namesIn, openPartWeights } from './part-weights.ts'
 import { textEncoderFor, tokenizerSettings } from './text-encoder-roles.ts'
 import { unetConfig } from './unet-config.ts'
 import { weightError } from './weight-error.ts'
@@ -41,6 +42,11 @@ export async function openFolder(path: string, options: CheckpointOptions): Prom
 }
 
 async function openParts(path: string, options: CheckpointOptions): Promise<Map<CheckpointPart, PartWeights>> {
+  requireVariant(
+    path,
+    PARTS.flatMap((part) => namesIn(join(path, part))),
+    options.variant,
+  )
   const parts = new Map<CheckpointPart, PartWeights>()
   for (const part of PARTS) {
     const folder = join(path, part)

@@ -3,9 +3,9 @@
 import { type Family, familyOfUNet, type Prediction, type Task, type TextEncoderRole } from '../families/family.ts'
 import type { Config } from '../models/pipeline-folder.ts'
 import { type FileParts, partsOf } from './file-parts.ts'
+import type { ModelFile } from './model-file.ts'
 import { predictionOf } from './prediction.ts'
 import type { Weights } from './stored-tensor.ts'
-import type { WeightFile } from './tensor-map.ts'
 import { controlNetConfig, unetConfig } from './unet-config.ts'
 import { additionIn, isEmbedding, leftoverIn, otherModelIn } from './unsupported.ts'
 import { vaeConfig } from './vae-config.ts'
@@ -25,7 +25,7 @@ export type FileKind =
 
 export interface IdentifiedUNet {
   readonly weights: Weights
-  /** As its shapes have it, with the family's `sample_size`. */
+  /** As its shapes have it, with what the family knows beside. */
   readonly config: Config
   readonly family: Family
   readonly task: Task
@@ -43,7 +43,7 @@ export interface Identified {
 }
 
 /** Reads no weights but one small tensor of Stable Diffusion 2, which tells how it predicts. */
-export function identify(file: WeightFile): Identified {
+export function identify(file: ModelFile): Identified {
   const { weights } = file
   const nothing: FileParts = { textEncoders: [] }
   const addition = additionIn(weights)
@@ -59,7 +59,7 @@ export function identify(file: WeightFile): Identified {
   return { kind: 'other', title: leftoverIn(weights) ?? 'a file of unknown weights', parts }
 }
 
-function identifyModel(file: WeightFile, parts: FileParts, weights: Weights): Identified {
+function identifyModel(file: ModelFile, parts: FileParts, weights: Weights): Identified {
   const shaped = unetConfig(weights)
   const family = familyOfUNet(shaped)
   const { singleFile } = family
@@ -72,7 +72,7 @@ function identifyModel(file: WeightFile, parts: FileParts, weights: Weights): Id
   const prediction = predictionOf(file, weights, shaped)
   const unet = {
     weights,
-    config: { ...shaped, sample_size: singleFile.sampleSize(shaped, prediction) },
+    config: { ...shaped, ...singleFile.unet(shaped, prediction) },
     family,
     task: paints ? 'inpaint' : (singleFile.task?.(shaped) ?? 'text-to-image'),
     prediction,

@@ -49,7 +49,7 @@ export function originalUNet(weights: Weights, prefix: string): Weights {
 
 function levelsOf(names: readonly string[]): Levels {
   const last = Math.max(0, highestNumber(names, /^input_blocks\.(\d+)\./))
-  const ends = names.flatMap((name) => Number(/^input_blocks\.(\d+)\.0\.op\.weight$/.exec(name)?.[1] ?? []))
+  const ends = names.flatMap((name) => /^input_blocks\.(\d+)\.0\.op\.weight$/.exec(name)?.[1] ?? []).map(Number)
   const bounds = [0, ...ends.sort((a, b) => a - b), last + 1]
   return bounds.slice(1).map((end, level) => end - bounds[level]! - 1)
 }

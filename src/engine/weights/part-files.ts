@@ -3,6 +3,8 @@
  * read by one rule: diffusers' (`variant_compatible_siblings` in pipelines/pipeline_loading_utils.py), a part at a time.
  */
 
+import { EngineError } from '../errors.ts'
+
 export interface PartFilesOptions {
   /** As diffusers' argument: the mark in the file's name, `diffusion_pytorch_model.fp16.safetensors`. */
   readonly variant?: string | undefined
@@ -38,9 +40,23 @@ export function choosePartFiles(names: readonly string[], options: PartFilesOpti
   return undefined
 }
 
-/** The marks that a part's files have, for a message. */
-export function partVariants(names: readonly string[]): string[] {
-  return [...new Set(names.flatMap((name) => parseName(name)?.variant ?? []))].sort()
+/** The marks in the names of parts' files. */
+export function variantsIn(names: readonly string[]): ReadonlySet<string> {
+  return new Set(names.flatMap((name) => parseName(name)?.variant ?? []))
+}
+
+/**
+ * A named variant may be missing in some parts, and not in all.
+ *
+ * @param model For the message.
+ * @param names Of the files of all parts.
+ * @throws EngineError 'model' that names the variants that there are.
+ */
+export function requireVariant(model: string, names: readonly string[], variant: string | undefined): void {
+  const variants = variantsIn(names)
+  if (variant === undefined || variants.has(variant)) return
+  const what = variants.size > 0 ? `it has ${[...variants].sort().join(', ')}` : 'its files have no variants'
+  throw new EngineError('model', `${model} has no variant ${variant}: ${what}; give another \`variant\`, or none.`)
 }
 
 function preferredVariants({ variant, prefersHalf = false }: PartFilesOptions): (string | undefined)[] {

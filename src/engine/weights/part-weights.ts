@@ -30,7 +30,8 @@ export function hasPartWeights(folder: string): boolean {
   return choosePartFiles(namesIn(folder)) !== undefined
 }
 
-function namesIn(folder: string): string[] {
+/** Of the files there; none where there is no such folder. */
+export function namesIn(folder: string): string[] {
   try {
     return readdirSync(folder)
   } catch {

@@ -2,6 +2,7 @@
 
 import type { Prediction } from '../families/family.ts'
 import type { Config } from '../models/pipeline-folder.ts'
+import type { ModelFile } from './model-file.ts'
 import { readFloats } from './read-floats.ts'
 import type { Weights } from './stored-tensor.ts'
 import type { WeightFile } from './tensor-map.ts'
@@ -13,13 +14,24 @@ const SD2_BASE_STEP = '875000'
 const WIDEST_SPREAD_OF_NOISE = 0.09
 
 /**
+ * @param file With what lies beside it, where that says something.
  * @param unet The UNet's weights by diffusers' names.
  * @param config Its config as its shapes have it.
  */
-export function predictionOf({ weights, metadata }: WeightFile, unet: Weights, config: Config): Prediction {
+export function predictionOf(
+  { weights, metadata, originalConfig }: ModelFile,
+  unet: Weights,
+  config: Config,
+): Prediction {
   const zeroSnr = weights.get('ztsnr') !== undefined
-  const type = weights.get('v_pred') ? 'v_prediction' : (saidType(metadata) ?? sd2Type(metadata, unet, config))
+  if (weights.get('v_pred') || isVelocity(originalConfig)) return { type: 'v_prediction', zeroSnr }
+  const type = saidType(metadata) ?? sd2Type(metadata, unet, config)
   return { type, zeroSnr }
+}
+
+/** CompVis' and Stability's training configs name it; AUTOMATIC1111 reads the one that has the model's name. */
+function isVelocity(originalConfig: string | undefined): boolean {
+  return originalConfig !== undefined && /^\s*parameterization:\s*["']?v["']?\s*$/m.test(originalConfig)
 }
 
 /** https://github.com/Stability-AI/ModelSpec, as kohya's scripts and others write it into safetensors. */

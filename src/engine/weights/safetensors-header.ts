@@ -33,7 +33,7 @@ export function readHeader(bytes: Buffer): Header {
   let metadata: ReadonlyMap<string, string> | undefined
   for (const name of json.keys(LONGEST_NAME)) {
     if (name === '__metadata__') {
-      if (metadata) throw new HeaderError('has two `__metadata__`')
+      if (metadata) throw new HeaderError('has its metadata twice')
       metadata = readMetadata(json)
     } else {
       if (entries.has(name)) throw new HeaderError(`has a tensor twice: ${name}`)
@@ -48,8 +48,8 @@ export function readHeader(bytes: Buffer): Header {
 function readMetadata(json: JsonReader): Map<string, string> {
   const metadata = new Map<string, string>()
   for (const key of json.keys(LONGEST_NAME)) {
-    if (metadata.has(key)) throw new HeaderError(`has a key of \`__metadata__\` twice: ${key}`)
-    if (metadata.size === MOST_ENTRIES) throw new HeaderError(`has more than ${MOST_ENTRIES} keys in \`__metadata__\``)
+    if (metadata.has(key)) throw new HeaderError(`has a key of its metadata twice: ${key}`)
+    if (metadata.size === MOST_ENTRIES) throw new HeaderError(`has more than ${MOST_ENTRIES} keys in its metadata`)
     metadata.set(key, json.string())
   }
   return metadata
@@ -73,7 +73,6 @@ function readEntry(json: JsonReader): HeaderEntry {
 
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
-const WHITE = new Set([0x20, 0x09, 0x0a, 0x0d])
 
 /** One token after the other; what comes next is asked for, so nothing recurses. */
 class JsonReader {
@@ -153,6 +152,9 @@ class JsonReader {
   }
 
   #skipWhite(): void {
-    while (WHITE.has(this.#bytes[this.#at]!)) this.#at++
+    const bytes = this.#bytes
+    let at = this.#at
+    while (bytes[at] === 0x20 || bytes[at] === 0x0a || bytes[at] === 0x0d || bytes[at] === 0x09) at++
+    this.#at = at
   }
 }

@@ -5,14 +5,14 @@ import type { Config } from '../models/pipeline-folder.ts'
 import type { Checkpoint, CheckpointOptions, CheckpointPart, PartWeights } from './checkpoint.ts'
 import { openTextEncoders, openVae, type TextEncoderFile } from './companions.ts'
 import { type FileKind, type Identified, type IdentifiedUNet, identify } from './identify.ts'
+import { openModelFile } from './model-file.ts'
 import { textEncoderFor, tokenizerSettings, widthOf } from './text-encoder-roles.ts'
 import { vaeConfig } from './vae-config.ts'
 import { weightError } from './weight-error.ts'
-import { openWeightFile } from './weight-file.ts'
 
 /** @throws EngineError 'model' when it is no model, or a part is missing and was not given. */
 export async function openSingleFile(path: string, options: CheckpointOptions): Promise<Checkpoint> {
-  const identified = identify(openWeightFile(path))
+  const identified = identify(openModelFile(path))
   const { unet } = identified
   if (!unet) throw weightError(path, `is ${identified.title}, not a model${INSTEAD[identified.kind] ?? ''}`)
   const { config, family, task, prediction, textEncoders } = unet

@@ -13,14 +13,6 @@ export function weightsOf(tensors: ReadonlyMap<string, StoredTensor>): Weights {
   return { get: (name) => tensors.get(name), names: () => tensors.keys() }
 }
 
-/** Several files of one part; the first that has a name gives it. */
-export function joinWeights(files: readonly Weights[]): Weights {
-  const tensors = new Map<string, StoredTensor>()
-  for (const weights of files)
-    for (const name of weights.names()) if (!tensors.has(name)) tensors.set(name, weights.get(name)!)
-  return weightsOf(tensors)
-}
-
 /** The same weights, each under the name that `rename` makes of the one that it has; of two with one name, the unchanged one stays. */
 export function renameWeights(weights: Weights, rename: (name: string) => string): Weights {
   const inFile = new Map<string, string>()

@@ -61,7 +61,7 @@ function bothConfig(shapes: Shapes): Config {
     cross_attention_dim: shapes.size(`${firstAttention(down)}.transformer_blocks.0.attn2.to_k.weight`, 1),
     attention_head_dim: isLinear ? channels.map((width) => Math.max(1, Math.floor(width / HEAD_WIDTH))) : HEADS,
     use_linear_projection: isLinear,
-    transformer_layers_per_block: collapsed(downDepths(shapes, down)),
+    transformer_layers_per_block: oneDepth(shapes, down) ?? downDepths(shapes, down),
     addition_embed_type: isXL ? 'text_time' : null,
     addition_time_embed_dim: isXL ? TIME_ID_WIDTH : null,
     projection_class_embeddings_input_dim: isXL ? shapes.size('add_embedding.linear_1.weight', 1) : null,
@@ -104,6 +104,13 @@ function midBlockType(shapes: Shapes): string | null {
 }
 
 type Depth = number | readonly number[]
+
+/** Where all attention is as deep. */
+function oneDepth(shapes: Shapes, down: readonly Block[]): number | undefined {
+  const middle = shapes.count('mid_block.attentions.0.transformer_blocks.')
+  const depths = new Set([...down.flatMap((block) => block.depths), ...(middle > 0 ? [middle] : [])])
+  return depths.size === 1 ? [...depths][0] : undefined
+}
 
 /** By level; one without attention may have any, and the last one's is the middle's too. */
 function downDepths(shapes: Shapes, down: readonly Block[]): Depth[] {

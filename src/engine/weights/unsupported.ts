@@ -37,6 +37,8 @@ const ADDITIONS: readonly Sign[] = [
 ]
 
 const MODELS: readonly Sign[] = [
+  { name: /(?:^|\.)scaled_fp8$|\.scale_weight$/, title: 'a checkpoint of 8-bit numbers with scales' },
+  { name: /\.quant_state\.bitsandbytes__|\.(?:qweight|qzeros)$/, title: 'a checkpoint quantised to 4 bits' },
   sign('joint_blocks\\.\\d+\\.', 'Stable Diffusion 3'),
   sign(
     'transformer_blocks\\.\\d+\\.(?:norm1_context|attn\\.add_q_proj)\\b.*',

@@ -63,7 +63,7 @@ const KINDS: readonly Kind[] = [
   { text: /^(?:GGUF|ggml|lmgg|ggjt|tjgg)/, what: `is a GGUF file, made for other programs; ${OTHER_FORMAT}.` },
   // torch.save's magic number, 0x1950a86a20f9469cfc6c, as the first of several pickles; protocol 4 frames it.
   {
-    hex: /^80(?:02|03|04950b00000000000000|05950b00000000000000)8a0a6cfc9c46f9206aa85019/,
+    hex: /^80(?:02|03|0[45]950d00000000000000)8a0a6cfc9c46f9206aa85019/,
     what: `is in PyTorch's old form (before 1.6), which is not read here; ${CONVERT}.`,
   },
   { text: /^.{257}ustar/s, what: `is a tar archive, or in PyTorch's oldest form; ${OTHER_FORMAT}.` },
@@ -85,11 +85,11 @@ const KINDS: readonly Kind[] = [
 
 function whatItIs(head: Buffer, size: number): string | undefined {
   if (size === 0) return 'is empty; download it again.'
-  // A header's length may look like anything; what stands behind it does not.
-  const isSafetensors = head[PREFIX] === '{'.charCodeAt(0) && head.readUInt32LE(4) === 0
-  if (isSafetensors) return undefined
   if (head.every((byte) => byte === 0)) return 'holds only zeros: its download broke off; download it again.'
   const text = head.toString('latin1').replace(/^\xef\xbb\xbf/, '')
+  // In front of a header stands its length; eight letters there are a text.
+  const isSafetensors = text[PREFIX] === '{' && !/^[\s!-~]{8}/.test(text)
+  if (isSafetensors) return undefined
   const hex = head.toString('hex')
   const kind = KINDS.find((one) => one.text?.test(text) ?? one.hex?.test(hex))
   return kind?.what ?? `is no file of weights that is known here; ${OTHER_FORMAT}.`

@@ -2,7 +2,7 @@
 
 import { EngineError } from '../../errors.ts'
 import { toFloat16 } from '../../models/float16.ts'
-import type { StoredTensor, StoredType, Weights } from '../../weights/stored-tensor.ts'
+import { type StoredTensor, type StoredType, TYPE_WIDTH, type Weights } from '../../weights/stored-tensor.ts'
 import { int } from '../attributes.ts'
 import { inputField, outputField, type Shape } from '../onnx-bytes.ts'
 import type { Initializer, OnnxGraph } from '../onnx-file.ts'
@@ -143,8 +143,11 @@ export class GraphBuilder {
   /** Rows of a table, [rows, width]; those that are looked up become the activations' type, not the whole table. */
   embedding(name: string, rows: number, width: number, indices: string): string {
     const stored = this.#find(name, [rows, width])
-    const found = this.op('Gather', [this.#place(name, stored, [rows, width]), indices], [int('axis', 0)])
-    return this.#typeOf(name, stored) === this.type ? found : this.cast(found, this.type)
+    const placed = this.#place(name, stored, [rows, width])
+    // Gather knows no 8-bit floats; of other types the few rows are cast, and not the whole table.
+    const table = TYPE_WIDTH[stored.dtype] === 1 ? this.#inType(placed, stored) : placed
+    const found = this.op('Gather', [table, indices], [int('axis', 0)])
+    return table !== placed || this.#typeOf(name, stored) === this.type ? found : this.cast(found, this.type)
   }
 
   finish(): OnnxGraph {

@@ -147,11 +147,11 @@ export class Layers {
     const split = (x: string) =>
       graph.op('Transpose', [graph.op('Reshape', [x, this.#batchThen(-1, heads, width / heads)])], [BY_HEADS])
     const widened = (x: string) => (upcast ? graph.cast(x, DataType.FLOAT) : x)
-    const transposed = graph.op('Transpose', [split(key)], [ints('perm', [0, 1, 3, 2])])
+    const transposed = graph.op('Transpose', [widened(split(key))], [ints('perm', [0, 1, 3, 2])])
     const scale = (width / heads) ** -0.5
     let scores: string
     if (upcast) {
-      const product = graph.op('MatMul', [widened(split(query)), widened(transposed)])
+      const product = graph.op('MatMul', [widened(split(query)), transposed])
       scores = this.mul(product, graph.floats(`(${scale})`, [scale], []))
     } else {
       // Queries are fewer than scores, and half precision might overflow in unscaled ones.
