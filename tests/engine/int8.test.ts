@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { int, ints } from '../../src/engine/graph/attributes.ts'
+import { inputField } from '../../src/engine/graph/onnx-bytes.ts'
 import type { Initializer, OnnxGraph } from '../../src/engine/graph/onnx-file.ts'
 import { DataType } from '../../src/engine/graph/onnx-schema.ts'
 import { rewriteInt8 } from '../../src/engine/graph/rewrite-int8.ts'
@@ -178,6 +179,30 @@ describe('quantised weights', () => {
     writeFileSync(notAFolder, '')
     expect(await run(read, x, rewriteInt8(notAFolder))).toEqual(await run(read, x, rewriteInt8(undefined)))
   })
+})
+
+it('rows of a fixed batch, and matrices of a LoRA beside them, are told apart', async () => {
+  const side = 64
+  const weights = inGraph('w', [side, side], weight(side, side))
+  const nodes = [node('MatMul', ['x', 'w'], 'base'), node('MatMul', ['base', 'lora'], 'y')]
+  const read = (batch: number | string) => () => {
+    const graph = graphOf(nodes, [weights], { x: [batch, side], y: [batch, side] })
+    return { ...graph, graphRest: [...graph.graphRest, inputField('lora', DataType.FLOAT, [side, side])] }
+  }
+  const lora = { data: numbers(side * side, 4), dims: [side, side] }
+  // As many rows as the matrix has.
+  const x = { data: numbers(side * side, 3).map((value, i) => value * (1 + Math.floor(i / side))), dims: [side, side] }
+  const results: Tensor[] = []
+  for (const batch of ['rows', 4]) {
+    const model = await OnnxRuntimeModel.load(sourceOf(read(batch)), ON_CPU, { precision: rewriteInt8(undefined) })
+    const [together] = await model.run({ x, lora }, ['y'])
+    const row = { data: x.data.slice(5 * side, 6 * side), dims: [1, side] }
+    const [alone] = await model.run({ x: row, lora }, ['y'])
+    expect(together!.data.slice(5 * side, 6 * side)).toEqual(alone!.data)
+    results.push(together!)
+  }
+  // The product in float32 has other kernels for one row.
+  expect(relativeError(results[0]!, results[1]!)).toBeLessThan(1e-6)
 })
 
 it('old opsets are refused', async () => {
