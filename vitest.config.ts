@@ -5,7 +5,8 @@ export default defineConfig({
     include: ['tests/**/*.test.ts'],
     pool: 'forks',
     maxWorkers: 2,
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
+    // Tests wait for events; a limit is there to end what hangs, also on a machine that is busy with other work.
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
   },
 })

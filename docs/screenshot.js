@@ -18,7 +18,7 @@ try {
   const page = await browser.newPage({ viewport, deviceScaleFactor: 2, colorScheme: 'dark', reducedMotion: 'reduce' })
   page.setDefaultTimeout(WAIT_MS)
   await page.goto(address)
-  const field = page.getByRole('textbox', { name: 'What to draw' })
+  const field = page.getByRole('combobox', { name: 'What to draw' })
   for (const prompt of ['a penguin on a pink background', 'an owl wearing sunglasses']) {
     await field.fill(`/imagine ${prompt} --seed 7 --count 4`)
     await field.press('Enter')

@@ -12,7 +12,7 @@ interface Command {
 const COMMANDS: Readonly<Record<string, Command>> = {
   start: {
     description: 'Serve the playground, and Discord and Slack where their tokens are set',
-    run: async () => (await import('./main.ts')).main(),
+    run: async (args) => (await import('./cli/start.ts')).start(args),
   },
   imagine: {
     description: 'Draw pictures into a folder',
@@ -34,8 +34,15 @@ async function run([name, ...args]: string[]): Promise<number> {
   if (name === '--version' || name === '-v') return say(VERSION)
   if (name === '--help' || name === '-h' || name === 'help') return say(HELP)
   if (name !== undefined && Object.hasOwn(COMMANDS, name)) return COMMANDS[name]!.run(args)
-  console.error(name === undefined ? HELP : `There is no command “${name}”; see seedling --help.`)
+  console.error(
+    name === undefined ? HELP : `There is no command “${name}”; ${await nearestTo(name)}see seedling --help.`,
+  )
   return 2
+}
+
+async function nearestTo(name: string): Promise<string> {
+  const near = (await import('./nearest.ts')).nearest(name, Object.keys(COMMANDS))
+  return near ? `did you mean ${near}? Otherwise ` : ''
 }
 
 function say(text: string): number {

@@ -7,11 +7,22 @@ const positive = z.coerce.number({ error: 'must be a whole number from 1' }).int
 const port = z.coerce.number({ error: 'must be a port, 0 to 65535' }).int().min(0).max(65535)
 const url = z.url({ protocol: /^https?$/, error: 'must be an http(s) address' })
 const secret = (prefix: string) => z.string().startsWith(prefix, `must begin with ${prefix}`).optional()
+/** No other secret of Discord's has this form: not the client secret, not the public key, not `Bot` and a token. */
+const DISCORD_TOKEN_FORM =
+  'must be three parts with dots between, as the developer portal shows it under Bot, Reset Token'
 
 /** The keys are the environment variables; `description` is what the README's table says. */
 export const settings = z.object({
   HOST: z.string().default('127.0.0.1').describe('Address that the playground listens on'),
   PORT: port.default(3000).describe('Port that the playground listens on'),
+  SEEDLING_PAGE_PASSWORD: z
+    .string()
+    .optional()
+    .describe('Password of the playground where others can reach it; without one, start prints a link that lets in'),
+  SEEDLING_TRUST_PROXY: z
+    .stringbool({ error: 'must be true or false' })
+    .default(false)
+    .describe('Whether a reverse proxy stands in front of the playground, whose X-Forwarded-For can be trusted'),
   SEEDLING_MODEL: z
     .string()
     .optional()
@@ -21,11 +32,19 @@ export const settings = z.object({
     .enum(DEVICES, { error: `must be one of ${DEVICES.join(', ')}` })
     .default('auto')
     .describe('What the model runs on'),
+  SEEDLING_ENGINE_TIMEOUT: positive
+    .default(30)
+    .describe('Seconds without a step after which a frozen engine is started again; longer where steps are slow'),
   REDIS_URL: z
     .url({ protocol: /^rediss?$/, error: 'must be a redis:// address' })
     .optional()
     .describe('Keeps jobs in Redis in place of a file in SEEDLING_DATA'),
-  DISCORD_TOKEN: z.string().optional().describe("Turns Discord on: the bot's token"),
+  DISCORD_TOKEN: z
+    .string()
+    .trim()
+    .regex(/^[\w-]+\.[\w-]+\.[\w-]+$/, DISCORD_TOKEN_FORM)
+    .optional()
+    .describe("Turns Discord on: the bot's token"),
   DISCORD_API_URL: url.default('https://discord.com/api').describe("Discord's REST address"),
   SLACK_BOT_TOKEN: secret('xoxb-').describe("Turns Slack on: the bot's token, with one of the next two"),
   SLACK_APP_TOKEN: secret('xapp-').describe('Slack by Socket Mode: the app-level token'),
@@ -36,9 +55,15 @@ export const settings = z.object({
   HF_TOKEN: z.string().optional().describe('Token for models of the hub that need one'),
   SEEDLING_JOBS_PER_MINUTE: positive.default(30).describe('Jobs that may start per guild and minute; others wait'),
   SEEDLING_WAITING_PER_PERSON: positive.default(5).describe('Jobs that one person may have waiting'),
-  SEEDLING_WAITING_PER_GUILD: positive.default(50).describe('Jobs that a guild may have waiting'),
+  SEEDLING_WAITING_PER_GUILD: positive.default(50).describe('People who may have jobs waiting in a guild'),
   SEEDLING_PICTURE_DAYS: positive.default(30).describe('Days that pictures are kept'),
-  SEEDLING_MAX_SIZE: positive.optional().describe("Longest side in pixels; twice the model's own unless set"),
+  SEEDLING_MAX_SIZE: z.coerce
+    .number({ error: 'must be a whole number from 1 to 4096' })
+    .int()
+    .min(1)
+    .max(4096)
+    .optional()
+    .describe("Longest side in pixels; twice the model's own unless set"),
   SEEDLING_VARIATION_STRENGTH: z.coerce
     .number({ error: 'must be a number above 0, at most 1' })
     .gt(0)

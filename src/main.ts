@@ -1,41 +1,47 @@
-/** The whole program: starts the rooms in order, says what is on and what is off, and stops them in reverse. */
+/** `seedling start`: the program with its settings from the environment; says what is on and what is off, until a signal. */
 
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Log, Platform } from './bot/platform.ts'
+import type { Platform } from './bot/platform.ts'
 import { createPlayground } from './bot/playground/index.ts'
-import { Presenter } from './bot/presenter.ts'
 import type { Rooms } from './bot/rooms.ts'
-import { Commands } from './commands/commands.ts'
 import { type Config, readConfig } from './config.ts'
 import { EMBEDDED_MODEL } from './embedded-model.ts'
 import type { Model } from './engine/process/engine.ts'
 import { startEngine } from './engine/process/host.ts'
-import { JobQueue } from './queue/queue.ts'
+import { openProgram, type Program, type ProgramOptions } from './program.ts'
 import { openJobStore } from './store/jobs.ts'
 import { openPictureStore } from './store/pictures.ts'
+import { unknownSettings } from './unknown-settings.ts'
 import { VERSION } from './version.ts'
-
-/** What must be ended, in the order in which it was begun. */
-type Stops = (() => Promise<void> | void)[]
 
 /** Runs until SIGINT or SIGTERM and gives the exit code; a start that fails says why in one sentence. */
 export async function main(): Promise<number> {
-  const log: Log = (line) => console.log(line)
-  const stops: Stops = []
   const signal = stopSignal()
   try {
-    const stopped = once(signal, 'abort')
     if (existsSync('.env')) process.loadEnvFile()
-    await Promise.race([start(readConfig(process.env), stops, log, signal), stopped])
-    await stopped
+    for (const sentence of unknownSettings(process.env)) log(sentence)
+    const config = readConfig(process.env)
+    while (!signal.aborted) await run(config, signal)
     return 0
   } catch (error) {
+    if (signal.aborted) return 0
     console.error(`Seedling cannot start: ${error instanceof Error ? error.message : String(error)}`)
     return 1
+  }
+}
+
+/** Until the signal, or until another program takes over; then this one waits for its turn again. */
+async function run(config: Config, signal: AbortSignal): Promise<void> {
+  const program = await openProgram(programOptions(config, signal))
+  const ended = Promise.race([once(signal, 'abort'), once(program.jobs.lost, 'abort')])
+  try {
+    if (!signal.aborted) await Promise.race([serve(config, program), ended])
+    if (!signal.aborted) await ended
+    if (!signal.aborted) log('Another Seedling has taken over; this one stops serving, and waits.')
   } finally {
-    for (const stop of stops.toReversed()) await stop()
+    await program.stop()
   }
 }
 
@@ -52,72 +58,74 @@ function stopSignal(): AbortSignal {
   return stopping.signal
 }
 
-async function start(config: Config, stops: Stops, log: Log, signal: AbortSignal): Promise<void> {
+function programOptions(config: Config, signal: AbortSignal): ProgramOptions {
   const { SEEDLING_DATA: dataDir, REDIS_URL: redisUrl } = config
-  const jobs = await openJobStore({ dataDir, redisUrl })
-  stops.push(() => jobs.close())
-  const pictures = await openPictureStore({ dataDir, days: config.SEEDLING_PICTURE_DAYS, log })
-  stops.push(() => pictures.close())
-  const engine = await startEngine({
-    model: config.SEEDLING_MODEL ?? EMBEDDED_MODEL,
-    device: config.SEEDLING_DEVICE,
-    cacheDir: join(dataDir, 'cache'),
+  return {
+    openJobs: (signal) => openJobStore({ dataDir, redisUrl, log, signal }),
+    openPictures: () => openPictureStore({ dataDir, days: config.SEEDLING_PICTURE_DAYS, log }),
+    startEngine: (signal) =>
+      startEngine({
+        model: config.SEEDLING_MODEL ?? EMBEDDED_MODEL,
+        device: config.SEEDLING_DEVICE,
+        cacheDir: join(dataDir, 'cache'),
+        timeout: config.SEEDLING_ENGINE_TIMEOUT,
+        log,
+        signal,
+      }),
+    limits: {
+      jobsPerMinute: config.SEEDLING_JOBS_PER_MINUTE,
+      waitingPerPerson: config.SEEDLING_WAITING_PER_PERSON,
+      waitingPerGuild: config.SEEDLING_WAITING_PER_GUILD,
+    },
+    variationStrength: config.SEEDLING_VARIATION_STRENGTH,
+    maxSize: config.SEEDLING_MAX_SIZE,
     log,
     signal,
-  })
-  stops.push(() => engine.stop())
-  const queue = new JobQueue({ jobs, pictures, engine, limits: limitsOf(config), log })
-  stops.push(() => queue.close())
-  const presenter = new Presenter(queue, log)
-  const commands = new Commands(queue, engine.model, {
-    variationStrength: config.SEEDLING_VARIATION_STRENGTH,
-    maxSize: config.SEEDLING_MAX_SIZE ?? 2 * Math.max(engine.model.width, engine.model.height),
-  })
-  log(`Seedling ${VERSION}, ${modelLine(engine.model)}`)
-  await startPlatforms(config, engine.model, { commands, queue, pictures, presenter, log }, stops)
+  }
 }
 
-function limitsOf(config: Config) {
-  return {
-    jobsPerMinute: config.SEEDLING_JOBS_PER_MINUTE,
-    waitingPerPerson: config.SEEDLING_WAITING_PER_PERSON,
-    waitingPerGuild: config.SEEDLING_WAITING_PER_GUILD,
-  }
+function log(line: string): void {
+  console.log(line)
+}
+
+/** Each chat takes up its unanswered jobs as soon as it is connected: one that is away holds up no other. */
+async function serve(config: Config, program: Program): Promise<void> {
+  const { rooms, engine } = program
+  log(`Seedling ${VERSION}, ${modelLine(engine.model)}`)
+  const playground = createPlayground({ ...playgroundOf(config), model: engine.model.name }, rooms)
+  const chats = [
+    { name: 'Discord', platform: await discordOf(config, rooms), toTurnOn: 'DISCORD_TOKEN' },
+    { name: 'Slack', platform: await slackOf(config, rooms), toTurnOn: 'SLACK_BOT_TOKEN and SLACK_APP_TOKEN' },
+  ]
+  for (const platform of [playground, ...chats.flatMap((chat) => chat.platform ?? [])]) program.add(platform)
+  await program.start(playground)
+  log(`Playground  on: ${playground.address}`)
+  await Promise.all(
+    chats.map(async ({ name, platform, toTurnOn }) => {
+      if (!platform) return log(`${name.padEnd(12)}off: set ${toTurnOn} (README, "${name} in five steps")`)
+      await program.start(platform)
+      log(`${name.padEnd(12)}on`)
+    }),
+  )
 }
 
 function modelLine({ name, width, height, numInferenceSteps }: Model): string {
   return `model ${name} (${width}x${height}, ${numInferenceSteps} steps)`
 }
 
-/** Each chat takes up its unanswered jobs as soon as it is connected: one that is away holds up no other. */
-async function startPlatforms(config: Config, model: Model, rooms: Rooms, stops: Stops): Promise<void> {
-  const { presenter, queue, log } = rooms
-  const playground = createPlayground({ host: config.HOST, port: config.PORT, model: model.name }, rooms)
-  const chats = [
-    { name: 'Discord', platform: await discordOf(config, rooms), toTurnOn: 'DISCORD_TOKEN' },
-    { name: 'Slack', platform: await slackOf(config, rooms), toTurnOn: 'SLACK_BOT_TOKEN and SLACK_APP_TOKEN' },
-  ]
-  for (const platform of [playground, ...chats.flatMap((chat) => chat.platform ?? [])]) {
-    presenter.add(platform)
-    stops.push(() => platform.stop())
+function playgroundOf(config: Config) {
+  return {
+    host: config.HOST,
+    port: config.PORT,
+    password: config.SEEDLING_PAGE_PASSWORD,
+    trustsProxy: config.SEEDLING_TRUST_PROXY,
+    dataDir: config.SEEDLING_DATA,
+    limits: {
+      // Two people's, since a family or an office may share an address.
+      jobsPerAddress: 2 * config.SEEDLING_WAITING_PER_PERSON,
+      jobsInAll: config.SEEDLING_WAITING_PER_GUILD,
+    },
   }
-  // Stopped before the platforms, so that what it is drawing is still drawn.
-  stops.push(() => presenter.stop())
-  await playground.start()
-  log(`Playground  on: ${playground.address}`)
-  const jobs = await queue.recover()
-  const resume = ({ name }: Platform) => {
-    for (const job of jobs.filter(({ place }) => place.platform === name)) presenter.resume(job)
-  }
-  resume(playground)
-  await Promise.all(
-    chats.map(async ({ name, platform, toTurnOn }) => {
-      if (!platform) return log(`${name.padEnd(12)}off: set ${toTurnOn} (README, "${name} in five steps")`)
-      await platform.start()
-      log(`${name.padEnd(12)}on`)
-      resume(platform)
-    }),
-  )
 }
 
 // A chat's library is loaded where it is turned on: both take longer than all the rest.

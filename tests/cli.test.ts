@@ -13,6 +13,7 @@ import sharp from 'sharp'
 import { describe, expect, it } from 'vitest'
 import { helpText, parseFlags } from '../src/cli/flags.ts'
 import { barOutput } from '../src/cli/progress.ts'
+import { settings } from '../src/config.ts'
 import { formatParameters, parseParameters } from '../src/engine/images/parameters.ts'
 import { readPngText, writePngText } from '../src/engine/images/png-text.ts'
 import { temporaryFolder, tinyPipeline } from './engine/tiny-pipeline.ts'
@@ -44,6 +45,29 @@ describe('seedling', () => {
     expect(await run()).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining('Usage') })
     expect(await run('draw')).toMatchObject({ code: 2, stderr: expect.stringContaining('no command “draw”') })
     expect((await run('--version')).stdout).toMatch(/^\d+\.\d+\.\d+\n$/)
+    expect(await run('strat')).toMatchObject({ code: 2, stderr: expect.stringContaining('did you mean start?') })
+  })
+})
+
+describe('seedling start', () => {
+  it('explains itself and its settings, and starts nothing', async () => {
+    for (const flag of ['--help', '-h']) {
+      const { code, stdout, stderr } = await run('start', flag)
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+      for (const name of Object.keys(settings.shape)) expect(stdout).toMatch(new RegExp(`^ +${name} +\\S`, 'm'))
+    }
+  })
+
+  it.each([
+    [['--port', '4000'], '“--port” is nothing that it takes; set PORT in the environment or in .env.'],
+    [['--model=x'], '“--model=x” is nothing that it takes; set SEEDLING_MODEL in the environment or in .env.'],
+    [['now'], '“now” is nothing that it takes;'],
+  ])('takes no arguments: %o', async (args, sentence) => {
+    expect(await run('start', ...args)).toMatchObject({
+      code: 2,
+      stdout: '',
+      stderr: expect.stringContaining(sentence),
+    })
   })
 })
 
@@ -165,12 +189,26 @@ describe('seedling imagine', () => {
   })
 
   it.each([
-    [2, /unknown option '--colour'/i, ['a', '--colour', 'red']],
+    [2, /--colour is not an option; use --negative, .*--out.* or --/i, ['a', '--colour', 'red']],
+    [2, /--setps is not an option \(did you mean --steps\?\); use/, ['a', '--setps', '3']],
+    [2, /--v is not an option \(the model is .*\); use/, ['a', '--v', '6']],
+    [2, /--tile is not an option \(.*\); use/, ['a cat --tile']],
+    [2, /--seed stands inside the prompt and outside of it/, ['a cat --seed 7', '--seed', '8']],
+    [2, /--out stands inside the prompt; write it outside of the quotes/, ['a cat --out there']],
+    [2, /steps is “500”; it must be/, ['a cat --steps 500']],
+    [2, /prompt holds a link/, ['a cat like https://example.com/cat.png']],
     [2, /leave out the prompt/, ['a', '--from', 'made/image_1.png']],
     [2, /--negative and --no are the same/, ['a', '--no', 'b', '--negative', 'c']],
     [2, /prompt is empty/, []],
     [2, /count is “10001”; it must be a whole number from 1 to 10000/, ['a', '--count', '10001']],
-    [2, /size is “63”; both sides must be multiples of 8/, ['a', '--size', '63']],
+    [2, /size is “63”; both sides must be multiples of 16 from 16 to 128/, ['a', '--size', '63']],
+    [2, /size is “4096x4096”; both sides must be multiples of 16 from 16 to 128/, ['a', '--size', '4096x4096']],
+    [2, /size is “big”; both sides must be multiples of 16 from 16 to 128/, ['a', '--size', 'big']],
+    [
+      2,
+      /size is “136”; both sides must be multiples of 32 from 32 to 256/,
+      ['a', '--size', '136', '--model', embedded],
+    ],
     [1, /Cannot write notes\.txt: there is a file of that name/, ['a', '--out', 'notes.txt']],
     [1, /Cannot write notes\.txt\/deeper: a part of the path is a file/, ['a', '--out', 'notes.txt/deeper']],
     [1, /There is no file none\.png/, ['--from', 'none.png']],
@@ -184,7 +222,31 @@ describe('seedling imagine', () => {
   })
 })
 
+describe('a larger size', () => {
+  it('is taken where the operator allows it', async () => {
+    const { code, stderr } = await run('imagine', 'a', '--size', '160x128', '--steps', '1', '--out', 'large')
+    expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining('from 16 to 128') })
+    const env = { PATH: process.env.PATH, SEEDLING_DEVICE: 'cpu', SEEDLING_MODEL: model, SEEDLING_MAX_SIZE: '160' }
+    const args = ['imagine', 'a', '--size', '160x128', '--steps', '1', '--out', 'large']
+    const allowed = spawn(process.execPath, [program, ...args], { cwd: folder, env, stdio: 'ignore' })
+    expect(await once(allowed, 'exit')).toEqual([0, null])
+  })
+})
+
 describe('the flags', () => {
+  it('may stand inside the prompt, and with any dashes, as in a chat', () => {
+    const values = { prompt: 'a cat', seed: '7', count: '2' }
+    for (const args of [
+      ['a cat --seed 7', '-n', '2'],
+      ['a cat', '–seed', '7', '--count=2'],
+      ['a cat', '-seed', '7', '-count=2'],
+      ['a cat -seed 7 —count 2'],
+      ['a', 'cat', '——seed', '7', '−−count=2'],
+    ])
+      expect(parseFlags(args).values, args.join(' ')).toEqual(values)
+    expect(parseFlags(['a cat', '--no=-5', '--', '-5']).values).toEqual({ prompt: 'a cat -5', negative: '-5' })
+  })
+
   it('are the options of /imagine', () => {
     expect(parseFlags(['a red', '--transparent', 'apple', '-n', '3', '--ar=16:9', '--cfg', '5', '--json'])).toEqual({
       values: { prompt: 'a red apple', count: '3', aspect: '16:9', guidance: '5', transparent: true },

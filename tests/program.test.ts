@@ -1,6 +1,6 @@
 /**
  * The whole program from outside: real engine, real store, fake Discord and Slack, and everything that goes wrong.
- * Each test starts processes and draws for seconds, so it may take longer than a test usually may.
+ * Each test starts processes and draws for seconds.
  */
 
 import { once } from 'node:events'
@@ -10,9 +10,11 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { startFakeDiscord } from './fakes/discord/index.ts'
+import { type FakeDiscord, startFakeDiscord } from './fakes/discord/index.ts'
+import type { FakeMessage } from './fakes/discord/message.ts'
 import { startFakeSlack } from './fakes/slack/index.ts'
 import { isRunning, startProgram, temporaryFolder } from './program.ts'
+import { hasRedis, startRedis } from './redis.ts'
 
 const MODEL = fileURLToPath(new URL('../models/emoji', import.meta.url))
 
@@ -35,7 +37,10 @@ async function openSlack() {
   return { slack, settings: { SLACK_BOT_TOKEN: botToken, SLACK_APP_TOKEN: appToken, SLACK_API_URL: apiUrl } }
 }
 
-describe('seedling start', { timeout: 90_000 }, () => {
+/** They start processes and draw; beside other work that takes as long as it takes. */
+const PATIENT = { timeout: 600_000 }
+
+describe('seedling start', PATIENT, () => {
   it('needs nothing, says what is on and what is off, and leaves no process behind', async () => {
     const program = await startProgram()
     const response = await fetch(await program.address())
@@ -111,7 +116,89 @@ describe('seedling start', { timeout: 90_000 }, () => {
   })
 })
 
-describe('a start that cannot be', () => {
+describe.runIf(process.platform !== 'win32')('an engine that stands still', PATIENT, () => {
+  it('is started again, and the job in it', async () => {
+    const { discord, settings } = await openDiscord()
+    const program = await startProgram({ ...settings, SEEDLING_ENGINE_TIMEOUT: '5' })
+    await program.says(/Discord +on/)
+    const alice = discord.member('alice')
+    const message = await alice.types('/imagine', { prompt: 'a cat', seed: 5, steps: 50 })
+    const next = await alice.types('/imagine', { prompt: 'a dog', seed: 5, steps: 4 })
+    await message.until(/Drawing · [1-9]/)
+    const [engine] = await program.children()
+    process.kill(engine!, 'SIGSTOP')
+    await message.until(/Imagine · /)
+    await next.until(/Imagine · /)
+    expect(program.output).toContain('no sign of life for 5 s')
+    expect(isRunning(engine!)).toBe(false)
+  })
+})
+
+describe.runIf(hasRedis)('with a real Redis', PATIENT, () => {
+  const prompts = Array.from({ length: 8 }, (_, index) => ({ prompt: `apple ${index}`, seed: index, steps: 20 }))
+
+  async function ask(discord: FakeDiscord): Promise<FakeMessage[]> {
+    const messages: FakeMessage[] = []
+    for (const [index, options] of prompts.entries()) {
+      messages.push(await discord.member(`member ${index}`).types('/imagine', options))
+    }
+    return messages
+  }
+
+  it('that is away for a while, every job waits and is drawn', async () => {
+    const redis = await startRedis()
+    const { discord, settings } = await openDiscord()
+    const program = await startProgram({ ...settings, REDIS_URL: redis.url })
+    await program.says(/Discord +on/)
+    const messages = await ask(discord)
+    await redis.kill()
+    await program.says(/The line waits until then/)
+    await messages[7]!.until(/paused/)
+    await redis.start()
+    for (const message of messages) await message.until(/Imagine · /)
+    expect(discord.messages).toHaveLength(messages.length)
+    expect(program.lines.filter((line) => line.includes('does not answer'))).toHaveLength(1)
+    expect(
+      program.lines.filter((line) => line.includes('The line goes on') || line.includes('the line goes on')),
+    ).toHaveLength(1)
+    expect(await program.kill('SIGTERM')).toBe(0)
+  })
+
+  it.each(['SIGTERM', 'SIGKILL'] as const)(
+    'a second program waits, and takes over after %s: nothing is lost, nothing drawn twice',
+    async (signal) => {
+      const redis = await startRedis()
+      const { discord, settings } = await openDiscord()
+      const shared = { ...settings, REDIS_URL: redis.url }
+      const first = await startProgram(shared)
+      await first.says(/Discord +on/)
+      // A folder of its own, as on another machine.
+      const second = await startProgram(shared)
+      await second.says(/in use by another Seedling/)
+      const messages = await ask(discord)
+      await messages[2]!.until(/Imagine · |Drawing · [1-9]/)
+      await first.kill(signal)
+      await second.says(/Discord +on/)
+      for (const message of messages) await message.until(/Imagine · /)
+      expect(discord.messages).toHaveLength(messages.length)
+      const again = await discord.member('zoe').types('/imagine', prompts[1])
+      await again.until(/Imagine · /)
+      expect(again.attachments[0]!.data).toEqual(messages[1]!.attachments[0]!.data)
+      expect(await second.kill('SIGTERM')).toBe(0)
+    },
+  )
+
+  it('one that lost its lease stops serving and waits for its turn', async () => {
+    const redis = await startRedis()
+    const first = await startProgram({ REDIS_URL: redis.url })
+    await first.address()
+    await (await redis.client()).set('seedling:fence', '99')
+    await first.says(/Another Seedling has taken over/)
+    expect(await first.kill('SIGTERM')).toBe(0)
+  })
+})
+
+describe('a start that cannot be', PATIENT, () => {
   async function refusal(settings: Record<string, string>, folder?: string): Promise<string> {
     const program = await startProgram(settings, folder)
     expect(await program.exit()).toBe(1)

@@ -2,7 +2,7 @@
 
 import { type Action, formatActionId } from '../commands/actions.ts'
 import { isFinished, type Job, type JobState, type Progress } from '../job/job.ts'
-import type { Noise } from '../job/request.ts'
+import { mayEnlarge, type Noise } from '../job/request.ts'
 
 export interface View {
   readonly job: string
@@ -78,10 +78,12 @@ export function viewOf(job: Job, progress: Progress): View {
   }
 }
 
+const PAUSED = 'paused on our side: nothing can be stored just now, and it goes on by itself'
+
 const TITLES = { imagine: 'Imagine', reroll: 'Re-roll', vary: 'Variation', upscale: 'Upscale' } as const
 
-function statusOf(job: Job, { position, etaSeconds, step, steps }: Progress): string {
-  const eta = etaSeconds === undefined ? [] : [`about ${duration(etaSeconds)}`]
+function statusOf(job: Job, { position, etaSeconds, step, steps, paused }: Progress): string {
+  const eta = paused ? [PAUSED] : etaSeconds === undefined ? [] : [`about ${duration(etaSeconds)}`]
   switch (job.state) {
     case 'queued':
       return ['Queued', ...(position === undefined ? [] : [line(position)]), ...eta].join(' · ')
@@ -165,10 +167,11 @@ function actionsOf(job: Job): ViewAction[] {
   const reroll = action('reroll', 0, '🔄', 'Draw again with a new seed')
   const remove = action('delete', 0, '🗑', 'Delete')
   const pictures = job.pictures.map(({ index }) => index)
+  const larger = mayEnlarge(job.request) ? pictures : []
   return [
     reroll,
     ...pictures.map((index) => action('vary', index, `V${index + 1}`, `Vary picture ${index + 1}`)),
-    ...pictures.map((index) => action('upscale', index, `U${index + 1}`, `Enlarge picture ${index + 1}`)),
+    ...larger.map((index) => action('upscale', index, `U${index + 1}`, `Enlarge picture ${index + 1}`)),
     remove,
   ]
 }

@@ -1,10 +1,10 @@
 /** The flags of `seedling imagine`: those of `/imagine`, from the same table, and where pictures go and come from. */
 
 import { parseArgs } from 'node:util'
+import { flagOf, parseInline, unknownFlags } from '../commands/inline.ts'
 import { imagineOptions, type Option, type OptionValues } from '../commands/options.ts'
 
 /** What a machine of one's own may be asked for: nobody else waits for it. */
-export const MAX_SIZE = 4096
 export const MAX_COUNT = 10_000
 
 export interface Flags {
@@ -25,7 +25,7 @@ export class UsageError extends Error {
 }
 
 /** The options that may follow the prompt; the prompt itself is what stands without a flag. */
-const OPTIONS = imagineOptions(undefined, MAX_SIZE, MAX_COUNT).filter(({ name }) => name !== 'prompt')
+const OPTIONS = imagineOptions(undefined, Number.POSITIVE_INFINITY, MAX_COUNT).filter(({ name }) => name !== 'prompt')
 
 const OWN = {
   out: { type: 'string', default: 'output' },
@@ -36,9 +36,11 @@ const OWN = {
   help: { type: 'boolean', short: 'h', default: false },
 } as const
 
-/** @throws UsageError */
+const KNOWN = [...OPTIONS, ...Object.keys(OWN).map((name) => ({ name }))]
+
+/** @throws UsageError, or UserError `option` for flags inside the prompt that cannot be read */
 export function parseFlags(args: string[]): Flags {
-  const { values, positionals } = parse(args)
+  const { values, positionals } = parse(args.map(withHyphens))
   const { out, model, device, from, json, help, ...typed } = values
   const options = optionValues(positionals, typed)
   if (from !== undefined && Object.keys(options).length > 0) {
@@ -72,16 +74,38 @@ function parse(args: string[]): { values: Parsed; positionals: string[] } {
     const parsed = parseArgs({ args, options: { ...Object.fromEntries(derived), ...OWN }, allowPositionals: true })
     return { values: parsed.values as unknown as Parsed, positionals: parsed.positionals }
   } catch (error) {
-    throw new UsageError((error as Error).message)
+    const { message } = error as Error
+    const unknown = /^Unknown option '-{1,2}([^']*)'/u.exec(message)?.[1]
+    throw new UsageError(unknown === undefined ? message : unknownFlags([unknown], KNOWN))
   }
 }
 
+/** `–seed` and `-seed` as `--seed`, as in a chat. */
+function withHyphens(arg: string): string {
+  const [, word, rest] = /^([^\s=]*)(=[\s\S]*)?$/u.exec(arg) ?? []
+  const flag = word && flagOf(word, OPTIONS)
+  return flag ? `${flag}${rest ?? ''}` : arg
+}
+
+/** What stands without a flag is the prompt, and may have flags inside its quotes, as people bring them from a chat. */
+function promptValues(positionals: string[]): OptionValues {
+  if (positionals.length === 0) return {}
+  const line = positionals.join(' ')
+  const own = Object.keys(OWN).find((name) => new RegExp(`(?:^|\\s)--${name}(?=[\\s=]|$)`, 'u').test(line))
+  if (own) throw new UsageError(`--${own} stands inside the prompt; write it outside of the quotes.`)
+  return parseInline(line, OPTIONS)
+}
+
 function optionValues(positionals: string[], typed: Record<string, string | boolean | undefined>): OptionValues {
-  const values: OptionValues = positionals.length > 0 ? { prompt: positionals.join(' ') } : {}
+  const values = promptValues(positionals)
   for (const { name, aliases = [] } of OPTIONS) {
     const given = [name, ...aliases].filter((flag) => typed[flag] !== undefined)
     if (given.length > 1) throw new UsageError(`${given.map((flag) => `--${flag}`).join(' and ')} are the same option.`)
-    if (given[0] !== undefined) values[name] = typed[given[0]]!
+    if (given[0] === undefined) continue
+    if (values[name] !== undefined) {
+      throw new UsageError(`--${given[0]} stands inside the prompt and outside of it; say it once.`)
+    }
+    values[name] = typed[given[0]]!
   }
   return values
 }
@@ -90,7 +114,7 @@ export function helpText(): string {
   return `Usage: seedling imagine PROMPT [options]
 
 Writes image_1.png, image_2.png … into a folder, one seed after another; files of that name are replaced. Each carries
-its parameters, and --from makes it again.
+its parameters, and --from makes it again. A side may be twice as long as the model's own; SEEDLING_MAX_SIZE allows more.
 
 ${OPTIONS.map(optionLine).join('\n')}
 

@@ -7,7 +7,6 @@ import { type Parameters, parseParameters } from '../engine/images/parameters.ts
 import { readPngText } from '../engine/images/png-text.ts'
 import type { Model } from '../engine/process/engine.ts'
 import type { Request } from '../job/request.ts'
-import { MAX_SIZE } from './flags.ts'
 
 /** @throws EngineError `argument` when the file is no picture of ours */
 export async function readPicture(path: string): Promise<Parameters> {
@@ -22,7 +21,7 @@ export async function readPicture(path: string): Promise<Parameters> {
  * The request, checked like any other: a picture's text is somebody's input too.
  * @throws EngineError `argument` when another model or scheduler made the picture, UserError for values out of range
  */
-export function requestFrom(made: Parameters, path: string, model: Model): Request {
+export function requestFrom(made: Parameters, path: string, model: Model, maxSize: number): Request {
   if (made.modelHash !== model.hash) {
     const by =
       made.modelHash === '' ? 'does not say which model made it' : `was made by ${made.model} (${made.modelHash})`
@@ -48,7 +47,7 @@ export function requestFrom(made: Parameters, path: string, model: Model): Reque
     transparent: made.transparent,
     ...(made.clipSkip !== undefined && { 'clip-skip': made.clipSkip }),
   }
-  return { ...parseRequest(values, model, MAX_SIZE), variations, upscale }
+  return { ...parseRequest(values, model, maxSize), variations, upscale }
 }
 
 async function read(path: string): Promise<Buffer> {

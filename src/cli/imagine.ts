@@ -3,7 +3,9 @@
 import { existsSync } from 'node:fs'
 import { rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { parseRequest } from '../commands/request.ts'
+import { readChatText } from '../commands/chat-text.ts'
+import type { OptionValues } from '../commands/options.ts'
+import { maxSizeOf, parseRequest } from '../commands/request.ts'
 import { readConfig } from '../config.ts'
 import { EMBEDDED_MODEL } from '../embedded-model.ts'
 import { EngineError } from '../engine/errors.ts'
@@ -14,7 +16,8 @@ import { startEngine } from '../engine/process/host.ts'
 import { UserError } from '../job/errors.ts'
 import { noiseOf, type Request } from '../job/request.ts'
 import { makeFolder } from '../store/folder.ts'
-import { type Flags, helpText, MAX_COUNT, MAX_SIZE, parseFlags, UsageError } from './flags.ts'
+import { unknownSettings } from '../unknown-settings.ts'
+import { type Flags, helpText, MAX_COUNT, parseFlags, UsageError } from './flags.ts'
 import { readPicture, requestFrom } from './from.ts'
 import { barOutput, jsonOutput, lineOutput, type Output } from './progress.ts'
 
@@ -57,7 +60,6 @@ async function withSignals(work: (signal: AbortSignal) => Promise<void>): Promis
   }
 }
 
-/** What is wrong with any model is said before one is loaded, which may take a minute. */
 const ANY_MODEL: Model = {
   name: '',
   hash: '',
@@ -73,12 +75,19 @@ const ANY_MODEL: Model = {
   usesGuidance: true,
 }
 
+/** What is wrong with any model is said before one is loaded, which may take a minute; which sizes there are it must say. */
+function checkForAnyModel({ size: _, ...values }: OptionValues): void {
+  parseRequest(values, ANY_MODEL, maxSizeOf(undefined, ANY_MODEL), MAX_COUNT)
+}
+
 async function drawAll(flags: Flags, signal: AbortSignal): Promise<void> {
   if (existsSync('.env')) process.loadEnvFile()
-  const { SEEDLING_MODEL, SEEDLING_DEVICE, SEEDLING_DATA } = process.env
-  const config = readConfig({ SEEDLING_MODEL, SEEDLING_DEVICE, SEEDLING_DATA })
+  for (const sentence of unknownSettings(process.env)) console.error(sentence)
+  const { SEEDLING_MODEL, SEEDLING_DEVICE, SEEDLING_DATA, SEEDLING_MAX_SIZE } = process.env
+  const config = readConfig({ SEEDLING_MODEL, SEEDLING_DEVICE, SEEDLING_DATA, SEEDLING_MAX_SIZE })
   const picture = flags.from === undefined ? undefined : await readPicture(flags.from)
-  if (!picture) parseRequest(flags.values, ANY_MODEL, MAX_SIZE, MAX_COUNT)
+  const values = readChatText(flags.values)
+  if (!picture) checkForAnyModel(values)
   prepareFolder(flags.out)
   const engine = await startEngine({
     model: flags.model ?? config.SEEDLING_MODEL ?? EMBEDDED_MODEL,
@@ -88,9 +97,10 @@ async function drawAll(flags: Flags, signal: AbortSignal): Promise<void> {
     signal,
   })
   try {
+    const maxSize = maxSizeOf(config.SEEDLING_MAX_SIZE, engine.model)
     const request = picture
-      ? requestFrom(picture, flags.from!, engine.model)
-      : parseRequest(flags.values, engine.model, MAX_SIZE, MAX_COUNT)
+      ? requestFrom(picture, flags.from!, engine.model, maxSize)
+      : parseRequest(values, engine.model, maxSize, MAX_COUNT)
     await drawRequest(engine, request, flags, signal)
   } finally {
     await engine.stop()

@@ -2,19 +2,17 @@
 
 import type { Model } from '../engine/process/engine.ts'
 import { UserError } from '../job/errors.ts'
-import { type Author, isFinished, type Job, type JobAction, newJobId, type Place } from '../job/job.ts'
-import { type Request, randomSeed, singlePicture } from '../job/request.ts'
+import { isFinished, type Job, type JobAction, newJobId } from '../job/job.ts'
+import { MAX_UPSCALE, mayEnlarge, type Request, randomSeed, singlePicture } from '../job/request.ts'
 import type { JobQueue } from '../queue/queue.ts'
+import { type Context, isAuthor, maySee } from './access.ts'
 import type { ActionId } from './actions.ts'
+import { readChatText } from './chat-text.ts'
 import { parseInline } from './inline.ts'
 import { hasChoice, imagineOptions, type Option, type OptionValues } from './options.ts'
 import { parseRequest } from './request.ts'
 
-/** Who asks, and where the answer goes. */
-export interface Context {
-  readonly author: Author
-  readonly place: Place
-}
+export type { Context }
 
 export interface CommandSettings {
   /** How far a variation's noise lies from its parent's, 0..1. */
@@ -22,8 +20,6 @@ export interface CommandSettings {
   /** The longest side that may be asked for, in pixels. */
   readonly maxSize: number
 }
-
-const MAX_UPSCALE = 4
 
 export class Commands {
   /** The options of `/imagine` to offer, for the model that runs. */
@@ -48,22 +44,21 @@ export class Commands {
 
   /** Says at once what is wrong with the values, for forms; nothing is queued. @throws UserError `option` */
   check(values: OptionValues): void {
-    parseRequest(values, this.#model, this.#settings.maxSize)
+    this.#request(values)
   }
 
   /** A new picture. @throws UserError `option`, `limit` */
   async imagine(values: OptionValues, context: Context): Promise<Job> {
-    const request = parseRequest(values, this.#model, this.#settings.maxSize)
-    return this.#add('imagine', request, context)
+    return this.#add('imagine', this.#request(values), context)
   }
 
   /**
-   * What a button under a job asks for. Re-roll, vary and upscale make a new job of whoever clicked; cancel and delete
-   * change the job itself and are its author's alone.
+   * What a button under a job asks for, of whoever may see the job. Re-roll, vary and upscale make a new job of whoever
+   * clicked; cancel and delete change the job itself and are its author's alone.
    * @throws UserError `gone`, `forbidden`, `limit`, `option`
    */
   async act({ action, index, job: id }: ActionId, context: Context): Promise<Job> {
-    const job = await this.find(id)
+    const job = await this.show(id, context)
     switch (action) {
       case 'reroll':
         return this.#add('reroll', { ...job.request, seed: randomSeed(), variations: [], upscale: 1 }, context, job)
@@ -81,19 +76,16 @@ export class Commands {
     }
   }
 
-  /** The job, for whoever may see it: its author, and everybody in the guild where it was drawn. @throws UserError `gone` */
-  async show(id: string, { author, place }: Context): Promise<Job> {
-    const job = await this.find(id)
-    const isPresent = job.place.guild === place.guild || job.author.id === author.id
-    if (job.place.platform === place.platform && isPresent) return job
+  /** The job as it stands, for whoever may see it. @throws UserError `gone` */
+  async show(id: string, context: Context): Promise<Job> {
+    const job = await this.#queue.get(id)
+    if (!job || job.deletedAt) throw new UserError('gone', 'That job is no longer there; use /imagine to draw again.')
+    if (maySee(job, context)) return job
     throw new UserError('gone', 'That job was drawn elsewhere; ask for it there.')
   }
 
-  /** The job as it stands. @throws UserError `gone` */
-  async find(id: string): Promise<Job> {
-    const job = await this.#queue.get(id)
-    if (!job || job.deletedAt) throw new UserError('gone', 'That job is no longer there; use /imagine to draw again.')
-    return job
+  #request(values: OptionValues): Request {
+    return parseRequest(readChatText(values), this.#model, this.#settings.maxSize)
   }
 
   #varied(job: Job, index: number): Request {
@@ -125,7 +117,7 @@ export class Commands {
 
 function enlarged(job: Job, index: number): Request {
   const picture = pictureRequest(job, index)
-  if (picture.upscale >= MAX_UPSCALE) {
+  if (!mayEnlarge(picture)) {
     throw new UserError(
       'option',
       `upscale is ${picture.upscale}; a picture can be enlarged ${MAX_UPSCALE} times at most.`,
@@ -140,9 +132,6 @@ function pictureRequest(job: Job, index: number): Request {
   return singlePicture(job.request, index)
 }
 
-/** Ids are only unique within a platform, so both must agree. */
-function requireAuthor(job: Job, { author, place }: Context, verb: string): void {
-  if (job.author.id !== author.id || job.place.platform !== place.platform) {
-    throw new UserError('forbidden', `Only ${job.author.name} can ${verb} this.`)
-  }
+function requireAuthor(job: Job, context: Context, verb: string): void {
+  if (!isAuthor(job, context)) throw new UserError('forbidden', `Only ${job.author.name} can ${verb} this.`)
 }

@@ -1,25 +1,44 @@
 /** Inline flags in a prompt: `a red apple --seed 7 --ar 16:9 --no leaves`, as people type them in chat. */
 
 import { UserError } from '../job/errors.ts'
+import { nearest } from '../nearest.ts'
+import { insteadOf } from './foreign-flags.ts'
 import { hasChoice, type Option, type OptionValues } from './options.ts'
 
-/** A flag and its value: quoted, or everything up to the next flag. */
-const FLAG =
-  /(?:^|\s)--([a-z][^\s=]*)(?:=|\s(?!--[a-z]))*(?:["“]([^"“”]*)["”](?=\s+--[a-z]|\s*$)|((?:(?!\s--[a-z])[\s\S])*))/giu
+/** Hyphens, dashes and minus signs: keyboards turn `--` into other ones, and phones offer them side by side. */
+const DASH = '-\u2010-\u2015\u2212\ufe58\ufe63\uff0d'
+/** What may be a flag: dashes and a word behind them. After `--` there may be a space. */
+const START = new RegExp(`(?<=^|\\s)([${DASH}]+|--\\s+)(\\p{L}[^\\s=]*)`, 'gu')
+const QUOTED = /^["“]([^"“”]*)["”](?=\s|$)/u
+/** More are not named one by one. */
+const MAX_NAMED = 8
+
+/** An option as far as a mistake is concerned. */
+export type Offered = Pick<Option, 'aliases' | 'min' | 'max'> & { readonly name: string }
+
+interface Flag {
+  readonly name: string
+  readonly start: number
+  /** Where the name ends. */
+  readonly end: number
+}
 
 /**
- * Splits a typed line into the prompt and its flags. A flag's value reaches to the next ` --`, or to its closing quote.
- * `--seed=7` works as well. An em dash stands for `--`, since phones type it so.
- * @throws UserError for a flag that no option has, or one that stands twice or without the value that it needs.
+ * Splits a typed line into the prompt and its flags. A flag's value reaches to the next flag, or to its closing quote.
+ * `--seed=7` works as well. Other dashes stand for `--`, since phones and word processors type them so; a single one does
+ * where an option has that name.
+ * @throws UserError for flags that no option has, or one that stands twice or without the value that it needs.
  */
 export function parseInline(text: string, options: readonly Option[]): OptionValues {
-  const line = text.replace(/(^|\s)—(?=[a-z])/giu, '$1--')
-  const flags = [...line.matchAll(FLAG)]
-  const values: OptionValues = { prompt: line.slice(0, flags[0]?.index).trim() }
-  for (const [, flag, quoted, plain] of flags) {
-    const { name, type } = optionOf(flag!, options)
+  const flags = flagsIn(text, options)
+  requireKnown(flags, options)
+  const values: OptionValues = { prompt: text.slice(0, flags[0]?.start).trim() }
+  for (const [index, { name: flag, end }] of flags.entries()) {
+    const { name, type } = optionOf(flag, options)!
     if (values[name] !== undefined) throw new UserError('option', `--${flag} stands twice; say each option once.`)
-    values[name] = quoted ?? plain!.trim()
+    const value = text.slice(end, flags[index + 1]?.start).replace(/^[\s=]+/u, '')
+    const quoted = QUOTED.exec(value)
+    values[name] = quoted?.[0] === value.trimEnd() ? quoted[1]! : value.trim()
     if (values[name] === '' && type === 'boolean') values[name] = true
     if (values[name] === '') {
       throw new UserError('option', `--${flag} has no value; write it behind the flag, or leave the flag out.`)
@@ -28,15 +47,83 @@ export function parseInline(text: string, options: readonly Option[]): OptionVal
   return values
 }
 
-function optionOf(flag: string, options: readonly Option[]): Option {
-  const word = flag.toLowerCase()
-  const option = options.find(({ name, aliases }) => name === word || aliases?.includes(word))
-  if (!option || option.name === 'prompt') throw new UserError('option', unknownFlag(flag, options))
-  return option
+/** A word of a command line as the flag that it was meant for: `–seed` and `-seed` as `--seed`; undefined for all others. */
+export function flagOf(word: string, options: readonly Option[]): string | undefined {
+  const [flag] = flagsIn(word, options)
+  return flag && flag.start === 0 && flag.end === word.length ? `--${flag.name}` : undefined
 }
 
-function unknownFlag(flag: string, options: readonly Option[]): string {
+/** What is said of flags that there are not: which one each was meant for, or what there is in its place. */
+export function unknownFlags(names: readonly string[], options: readonly Offered[]): string {
   const offered = options.filter((option) => option.name !== 'prompt' && hasChoice(option))
   const known = offered.map(({ name }) => `--${name}`)
-  return `--${flag.slice(0, 40)} is not an option; use ${known.slice(0, -1).join(', ')} or ${known.at(-1)}.`
+  const named = names.slice(0, MAX_NAMED).map((name) => {
+    const hint = insteadOf(name) ?? meantBy(name, offered)
+    return [`--${name.slice(0, 40)}`, hint ? ` (${hint})` : ''] as const
+  })
+  const [[flag, hint] = ['', '']] = named
+  const what =
+    named.length === 1
+      ? `${flag} is not an option${hint}`
+      : `${listOf(
+          named.map((parts) => parts.join('')),
+          'and',
+        )} are no options`
+  return `${what}; use ${listOf(known, 'or')}.`
+}
+
+function meantBy(name: string, options: readonly Offered[]): string | undefined {
+  const near = nearest(name, options.flatMap(namesOf))
+  return near && `did you mean --${near}?`
+}
+
+function flagsIn(text: string, options: readonly Option[]): Flag[] {
+  const flags: Flag[] = []
+  let quotedUntil = 0
+  for (const match of text.matchAll(START)) {
+    const [all, dashes, name] = match as unknown as [string, string, string]
+    const end = match.index + all.length
+    if (match.index < quotedUntil || !isFlag(dashes, name, text.slice(end), options)) continue
+    flags.push({ name, start: match.index, end })
+    quotedUntil = end + quotedLength(text.slice(end))
+  }
+  return flags
+}
+
+/** How far a value in quotes reaches that nothing but a flag follows: what looks like a flag in it is none. */
+function quotedLength(rest: string): number {
+  const before = /^[\s=]*/u.exec(rest)![0].length
+  const quoted = QUOTED.exec(rest.slice(before))
+  if (!quoted) return 0
+  const behind = rest.slice(before + quoted[0].length)
+  return new RegExp(`^\\s*($|[${DASH}]+\\p{L})`, 'u').test(behind) ? before + quoted[0].length : 0
+}
+
+/** Two dashes, or one as long as two, always begin a flag; one short dash may be part of the prompt. */
+function isFlag(dashes: string, name: string, rest: string, options: readonly Option[]): boolean {
+  const isOption = optionOf(name, options) !== undefined
+  const hasNumber = /^[\s=]+[-+.]?\d/u.test(rest)
+  if (/\s/u.test(dashes)) return isOption && hasNumber
+  if (/^-{2,}$/u.test(dashes)) return true
+  if (dashes.length > 1 || /[\u2014\u2015]/u.test(dashes)) return /^[a-z]/iu.test(name)
+  if (name.length === 1) return hasNumber && (isOption || insteadOf(name) !== undefined)
+  return isOption || (insteadOf(name) !== undefined && new RegExp(`^[\\s=]*($|[${DASH}\\d])`, 'u').test(rest))
+}
+
+function requireKnown(flags: readonly Flag[], options: readonly Option[]): void {
+  const unknown = flags.map(({ name }) => name).filter((name) => !optionOf(name, options))
+  if (unknown.length > 0) throw new UserError('option', unknownFlags([...new Set(unknown)], options))
+}
+
+function optionOf(flag: string, options: readonly Option[]): Option | undefined {
+  const word = flag.toLowerCase()
+  return options.find((option) => option.name !== 'prompt' && namesOf(option).includes(word))
+}
+
+function namesOf({ name, aliases = [] }: Offered): readonly string[] {
+  return [name, ...aliases]
+}
+
+function listOf(names: readonly string[], joint: string): string {
+  return names.length < 2 ? names.join() : `${names.slice(0, -1).join(', ')} ${joint} ${names.at(-1)}`
 }

@@ -136,7 +136,7 @@ export function imagineOptions(model: Model | undefined, maxSize: number, maxCou
 }
 
 /** Whether an option is offered: where a model takes one value alone, there is nothing to choose. */
-export function hasChoice({ min, max }: Option): boolean {
+export function hasChoice({ min, max }: Pick<Option, 'min' | 'max'>): boolean {
   return min === undefined || min !== max
 }
 

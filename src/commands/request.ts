@@ -37,17 +37,22 @@ export function parseRequest(values: OptionValues, model: Model, maxSize: number
   }
 }
 
+/** Whether anything is to be seen: all but spaces, marks without a letter, and characters that show nothing. */
+const INK = /[^\p{Z}\p{M}\p{Cc}\p{Cf}\p{Default_Ignorable_Code_Point}\u2800]/u
+
 /**
- * Control characters and characters that turn the reading direction are dropped: they could hide what a prompt says.
- * What comes out stays as it is when it goes in again, so that a picture's own parameters repeat it.
+ * Control characters, spaces of no width and characters that turn the reading direction are dropped: they could hide
+ * what a prompt says. What comes out stays as it is when it goes in again, so that a picture's own
+ * parameters repeat it.
  */
 function textOf(name: OptionName, value: OptionValue | undefined): string {
   const text = String(value ?? '')
     .toWellFormed()
     .replace(/[\p{Cc}\u2028\u2029]+/gu, ' ')
-    .replace(/[\u202a-\u202e\u2066-\u2069\ufeff]/gu, '')
+    .replace(/[\u200b\u202a-\u202e\u2060\u2066-\u2069\ufeff]/gu, '')
     .normalize('NFC')
     .trim()
+  if (!INK.test(text)) return ''
   const { length } = [...text]
   if (length > MAX_PROMPT_LENGTH) {
     throw new UserError('option', `${name} is ${length} characters long; ${MAX_PROMPT_LENGTH} is the most.`)
@@ -73,6 +78,11 @@ function booleanOf(name: OptionName, value: OptionValue = ''): boolean {
   if (text === 'true') return true
   if (text === 'false' || text === '') return false
   throw new UserError('option', `${name} is ${quote(value)}; it must be true or false.`)
+}
+
+/** The longest side that may be asked for, in pixels: the setting, or else twice what the model was made for. */
+export function maxSizeOf(setting: number | undefined, { width, height }: Pick<Model, 'width' | 'height'>): number {
+  return setting ?? 2 * Math.max(width, height)
 }
 
 function sizeOf({ size, aspect }: OptionValues, model: Model, maxSize: number): { width: number; height: number } {

@@ -64,6 +64,8 @@ export interface Progress {
   readonly etaSeconds?: number
   /** A small picture of what is coming, as a PNG. */
   readonly preview?: Uint8Array
+  /** Nothing can be stored just now, so nothing goes on until it can. */
+  readonly paused?: boolean
 }
 
 export function isFinished(job: Job): boolean {

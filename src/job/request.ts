@@ -30,6 +30,13 @@ export interface Request {
   readonly transparent: boolean
 }
 
+export const MAX_UPSCALE = 4
+
+/** Whether its pictures can be shown larger still. */
+export function mayEnlarge({ upscale }: Request): boolean {
+  return upscale < MAX_UPSCALE
+}
+
 /** Where one picture's noise comes from. */
 export interface Noise {
   readonly seed: number

@@ -1,126 +1,85 @@
-/** Whose turn it is: a PQueue for each guild, with its rate limit, in front of one for the engine. */
+/** The line in front of the engine: one job after another, by turns, as soon as the rate limits let it start. */
 
-import PQueue from 'p-queue'
-import type { Line } from './forecast.ts'
+import { type Entry, RATE_INTERVAL_MS, Turns } from './turns.ts'
 
-export const RATE_INTERVAL_MS = 60_000
+/** The longest time that a timer can wait. */
+const MAX_DELAY_MS = 2 ** 31 - 1
 
-interface Guild {
-  readonly queue: PQueue
-  /** Ids that have not joined the engine's line yet, in order. */
-  readonly waiting: string[]
-  /** When the latest ones joined it, oldest first; as many as the rate limit counts. */
-  readonly starts: number[]
-  dropping: NodeJS.Timeout | undefined
-}
-
-/**
- * A guild has one job at a time in the engine's line, and its next one joins at the end of it: so the guilds take turns, and
- * fifty jobs of one delay another's only one by one.
- */
+/** It orders ids; what they stand for is known to whoever runs them. */
 export class FairQueue {
-  readonly #jobsPerMinute: number
-  readonly #guilds = new Map<string, Guild>()
-  readonly #engine = new PQueue({ concurrency: 1 })
-  /** The engine's line: guild by id. */
-  readonly #admitted = new Map<string, string>()
-  #running: { id: string; guild: string } | undefined
-
-  constructor(jobsPerMinute: number) {
-    this.#jobsPerMinute = jobsPerMinute
-  }
+  readonly #turns: Turns
+  readonly #run: (id: string) => Promise<void>
+  #running: Entry | undefined
+  #waking: NodeJS.Timeout | undefined
+  #forgetting: NodeJS.Timeout | undefined
+  #closed = false
 
   /**
-   * Runs `task` in its turn, and resolves when it has ended.
-   * @param signal takes a waiting job out of the line; `task` must not be aborted by it
-   * @throws the signal's reason, or what `task` throws
+   * @param jobsPerMinute how many jobs of one guild may start in any minute
+   * @param run told whose turn it is; the next one's comes when it resolves. It must not reject.
    */
-  async add(id: string, guildName: string, signal: AbortSignal, task: () => Promise<void>): Promise<void> {
-    const guild = this.#guild(guildName)
-    guild.waiting.push(id)
-    try {
-      await guild.queue.add(
-        () => {
-          this.#admit(id, guildName, guild)
-          return this.#engine.add(() => this.#run(id, guildName, task), { signal })
-        },
-        { signal },
-      )
-    } finally {
-      removeFrom(guild.waiting, id)
-      this.#admitted.delete(id)
-    }
+  constructor(jobsPerMinute: number, run: (id: string) => Promise<void>) {
+    this.#turns = new Turns(jobsPerMinute)
+    this.#run = run
   }
 
-  /** Everything that waits, as `forecast` wants it. */
-  get line(): Line {
-    return {
-      jobsPerMinute: this.#jobsPerMinute,
-      running: this.#running,
-      admitted: [...this.#admitted].map(([id, guild]) => ({ id, guild })),
-      guilds: this.#guilds,
-    }
+  add(entry: Entry): void {
+    if (this.#closed) return
+    this.#turns.add(entry, performance.now())
+    this.#startNext()
   }
 
-  /** How many guilds are remembered: those with jobs, and those whose rate limit still counts. */
+  /** Takes a waiting job out of the line; false where it does not wait (any more). */
+  remove(id: string): boolean {
+    return this.#turns.remove(id)
+  }
+
+  /** Whose turn it is. */
+  get running(): Entry | undefined {
+    return this.#running
+  }
+
+  /** The order of those that wait, to be played through. */
+  get turns(): Turns {
+    return this.#turns.copy()
+  }
+
+  /** How many guilds are remembered. */
   get size(): number {
-    return this.#guilds.size
+    return this.#turns.size
   }
 
   /** Nothing starts any more. */
   close(): void {
-    this.#engine.clear()
-    for (const { queue, dropping } of this.#guilds.values()) {
-      queue.pause()
-      queue.clear()
-      clearTimeout(dropping)
-    }
-    this.#guilds.clear()
-    this.#admitted.clear()
+    this.#closed = true
+    clearTimeout(this.#waking)
+    clearTimeout(this.#forgetting)
   }
 
-  #guild(name: string): Guild {
-    const known = this.#guilds.get(name)
-    if (known) return known
-    const queue = new PQueue({
-      concurrency: 1,
-      intervalCap: this.#jobsPerMinute,
-      interval: RATE_INTERVAL_MS,
-      strict: true, // Any minute, not the clock's: no double burst around a boundary.
-    })
-    const guild: Guild = { queue, waiting: [], starts: [], dropping: undefined }
-    queue.on('idle', () => this.#dropLater(name, guild))
-    this.#guilds.set(name, guild)
-    return guild
-  }
-
-  #admit(id: string, guildName: string, { waiting, starts }: Guild): void {
-    removeFrom(waiting, id)
-    starts.push(Date.now())
-    if (starts.length > this.#jobsPerMinute) starts.shift()
-    this.#admitted.set(id, guildName)
-  }
-
-  async #run(id: string, guild: string, task: () => Promise<void>): Promise<void> {
-    this.#admitted.delete(id)
-    this.#running = { id, guild }
-    try {
-      await task()
-    } finally {
-      this.#running = undefined
+  #startNext(): void {
+    clearTimeout(this.#waking)
+    if (this.#running || this.#closed) return
+    const now = performance.now()
+    const entry = this.#turns.next(now)
+    if (entry) {
+      this.#running = entry
+      void this.#run(entry.id).then(() => this.#finished(entry))
+    } else if (this.#turns.freeAt !== undefined) {
+      const delay = Math.min(Math.ceil(this.#turns.freeAt - now), MAX_DELAY_MS)
+      this.#waking = setTimeout(() => this.#startNext(), delay)
     }
   }
 
-  /** An idle guild is forgotten when its rate limit has nothing left to count. */
-  #dropLater(name: string, guild: Guild): void {
-    clearTimeout(guild.dropping)
-    guild.dropping = setTimeout(() => {
-      if (guild.queue.size + guild.queue.pending === 0) this.#guilds.delete(name)
-    }, RATE_INTERVAL_MS).unref()
+  #finished(entry: Entry): void {
+    this.#running = undefined
+    this.#turns.finished(entry, performance.now())
+    this.#startNext()
+    if (!this.#closed) this.#forgetting ??= setTimeout(() => this.#forget(), RATE_INTERVAL_MS).unref()
   }
-}
 
-function removeFrom(list: string[], id: string): void {
-  const index = list.indexOf(id)
-  if (index >= 0) list.splice(index, 1)
+  #forget(): void {
+    this.#forgetting = undefined
+    this.#turns.forget(performance.now())
+    if (this.#turns.size > 0) this.#forgetting = setTimeout(() => this.#forget(), RATE_INTERVAL_MS).unref()
+  }
 }

@@ -8,7 +8,7 @@ export interface Limits {
   readonly jobsPerMinute: number
   /** Jobs that one person may have waiting; more are refused. */
   readonly waitingPerPerson: number
-  /** Jobs that a guild may have waiting. */
+  /** People of a guild who may have jobs waiting; a further one is refused. */
   readonly waitingPerGuild: number
 }
 
@@ -17,26 +17,57 @@ export function guildOf({ place }: Job): string {
   return `${place.platform}:${place.guild}`
 }
 
-/** @throws UserError `limit` when `job` would be one too many beside those that wait already */
-export function checkLimits(job: Job, waiting: readonly Job[], limits: Limits): void {
-  const ofPerson = waiting.filter((other) => personOf(other) === personOf(job)).length
-  if (ofPerson >= limits.waitingPerPerson) {
-    throw new UserError(
-      'limit',
-      `You have ${jobs(ofPerson)} waiting, and ${limits.waitingPerPerson} is the most for one person; cancel one, or ask again when one has started.`,
-    )
+/** One person of one platform, in whichever guild. */
+export function personOf({ author, place }: Job): string {
+  return `${place.platform}:${author.id}`
+}
+
+/** Counts who has jobs waiting, and where. */
+export class Waiting {
+  /** Jobs by person. */
+  readonly #people = new Map<string, number>()
+  /** By guild: jobs by person. */
+  readonly #guilds = new Map<string, Map<string, number>>()
+
+  add(job: Job): void {
+    const [guild, person] = [guildOf(job), personOf(job)]
+    if (!this.#guilds.has(guild)) this.#guilds.set(guild, new Map())
+    count(this.#guilds.get(guild)!, person, 1)
+    count(this.#people, person, 1)
   }
-  const ofGuild = waiting.filter((other) => guildOf(other) === guildOf(job)).length
-  if (ofGuild >= limits.waitingPerGuild) {
-    throw new UserError(
-      'limit',
-      `${jobs(ofGuild)} ${ofGuild === 1 ? 'is' : 'are'} waiting here, and ${limits.waitingPerGuild} is the most for one place; ask again when some are done.`,
-    )
+
+  remove(job: Job): void {
+    const [guild, person] = [guildOf(job), personOf(job)]
+    count(this.#people, person, -1)
+    const people = this.#guilds.get(guild)!
+    count(people, person, -1)
+    if (people.size === 0) this.#guilds.delete(guild)
+  }
+
+  /** @throws UserError `limit` when `job` would be one too many beside those that wait already */
+  check(job: Job, { waitingPerPerson, waitingPerGuild }: Limits): void {
+    const own = this.#people.get(personOf(job)) ?? 0
+    if (own >= waitingPerPerson) {
+      throw new UserError(
+        'limit',
+        `You have ${jobs(own)} waiting, and ${waitingPerPerson} is the most for one person; cancel one, or ask again when one has started.`,
+      )
+    }
+    const people = this.#guilds.get(guildOf(job))
+    if (people && people.size >= waitingPerGuild && !people.has(personOf(job))) {
+      throw new UserError(
+        'limit',
+        `${people.size === 1 ? '1 person has' : `${people.size} people have`} jobs waiting here, and ${waitingPerGuild} is the most for one place; ask again when some are done.`,
+      )
+    }
   }
 }
 
-function personOf({ author, place }: Job): string {
-  return `${place.platform}:${author.id}`
+/** None is the same as not being there. */
+function count(counts: Map<string, number>, key: string, by: 1 | -1): void {
+  const sum = (counts.get(key) ?? 0) + by
+  if (sum === 0) counts.delete(key)
+  else counts.set(key, sum)
 }
 
 function jobs(count: number): string {

@@ -8,7 +8,7 @@ import type { Speed } from './speed.ts'
 export function waitProgress(place: Forecast | undefined, speed: Speed): Progress {
   if (!place) return {}
   if (speed.secondsPerPixelStep === undefined) return { position: place.position }
-  return { position: place.position, etaSeconds: Math.max(0, place.doneAt - Date.now()) / 1000 }
+  return { position: place.position, etaSeconds: place.doneIn / 1000 }
 }
 
 export function runProgress(live: Live, speed: Speed): Progress {
@@ -26,7 +26,7 @@ export function runProgress(live: Live, speed: Speed): Progress {
 export function secondsLeft({ job, run }: Live, speed: Speed): number | undefined {
   const estimate = speed.estimate(job.request)
   if (!run) return estimate
-  const passed = (Date.now() - run.since) / 1000
+  const passed = (performance.now() - run.since) / 1000
   if (run.step > 0) return (passed / run.step) * (run.steps - run.step)
   return estimate && Math.max(0, estimate - passed)
 }

@@ -1,17 +1,17 @@
 /** When a job may run, and what became of it. Every job passes here, and its record is always ahead of its message. */
 
 import { EventEmitter } from 'node:events'
-import { EngineError } from '../engine/errors.ts'
-import type { EngineImage, EngineProgress } from '../engine/process/engine.ts'
 import { UserError } from '../job/errors.ts'
-import { isFinished, type Job, type Place, type Progress } from '../job/job.ts'
-import { FairQueue, RATE_INTERVAL_MS } from './fairness.ts'
-import { type Forecast, forecast } from './forecast.ts'
-import { checkLimits, guildOf, type Limits } from './limits.ts'
-import { runProgress, secondsLeft, waitProgress } from './progress.ts'
+import { isFinished, type Job, type Progress } from '../job/job.ts'
+import { StoreError } from '../store/errors.ts'
+import { FairQueue } from './fairness.ts'
+import { guildOf, type Limits, personOf } from './limits.ts'
+import { Outage } from './outage.ts'
+import { Positions } from './positions.ts'
+import { runProgress } from './progress.ts'
 import { type Live, Records } from './records.ts'
-import { deleted, type Ending, ended, interrupted, started } from './transitions.ts'
-import { sentenceOf, Worker, type WorkerOptions } from './worker.ts'
+import { again, answered, deleted, ended, interrupted, placed, REPLY_MS, withoutReply } from './transitions.ts'
+import { Worker, type WorkerOptions } from './worker.ts'
 
 /**
  * Somebody who ends the program takes no job down with it, however often, but a job that ends the program itself, as by all
@@ -32,34 +32,49 @@ export interface QueueOptions extends WorkerOptions {
 export class JobQueue extends EventEmitter<QueueEvents> {
   readonly #options: QueueOptions
   readonly #records: Records
+  readonly #outage: Outage
   readonly #line: FairQueue
   readonly #worker: Worker
-  #announcing: NodeJS.Immediate | undefined
+  readonly #positions: Positions
+  /** Jobs with a reply that will be dead, oldest first: when, by `performance.now()`. */
+  readonly #replies = new Map<string, number>()
+  readonly #forgetting: NodeJS.Timeout
   #closed = false
 
   constructor(options: QueueOptions) {
     super()
+    const { jobs, pictures, log, limits } = options
+    const tell = (job: Job, progress: Progress) => this.emit('change', job, progress)
+    const tellOf = (live: Live) => tell(live.job, this.#progress(live))
     this.#options = options
-    this.#records = new Records(options.jobs)
-    this.#line = new FairQueue(options.limits.jobsPerMinute)
-    this.#worker = new Worker(options)
+    this.#records = new Records(jobs, (job) => tell(job, {}))
+    this.#outage = new Outage({
+      log,
+      onChange: () => this.#records.live.forEach(tellOf),
+      probe: async () => void (await Promise.all([jobs.probe(), pictures.probe()])),
+    })
+    this.#worker = new Worker(options, this.#records, this.#outage, tellOf)
+    this.#line = new FairQueue(limits.jobsPerMinute, (id) => this.#run(id))
+    this.#positions = new Positions(this.#line, this.#records, this.#worker.speed, tell)
+    this.#forgetting = setInterval(() => this.#forgetDeadReplies(), REPLY_MS / 15).unref()
+    jobs.lost.addEventListener('abort', () => this.#end(), { once: true })
   }
 
   /**
    * Stores a job and lines it up; when this resolves it survives `kill -9`.
-   * @throws UserError `limit` when too many jobs of this author or this guild are waiting, in words; `unavailable` when it
-   * could not be stored
+   * @throws UserError `limit` when too many jobs of this author or too many people of this guild are waiting, in words;
+   * `unavailable` when it could not be stored
    */
   async add(job: Job): Promise<Job> {
     if (this.#closed) throw new UserError('unavailable', 'Seedling is restarting; please ask again in a moment.')
-    checkLimits(job, this.#waiting(), this.#options.limits)
+    this.#records.waiting.check(job, this.#options.limits)
     // It counts from here on, before anything is awaited: a burst cannot slip past the limits.
-    const live: Live = { job, stop: new AbortController() }
-    this.#records.live.set(job.id, live)
+    const live = this.#records.enter(job)
     try {
       await this.#asked(() => this.#options.jobs.put(job))
     } catch (error) {
-      this.#records.live.delete(job.id)
+      this.#records.leave(live)
+      this.#withdraw(job)
       throw error
     }
     this.#lineUp(live)
@@ -78,23 +93,32 @@ export class JobQueue extends EventEmitter<QueueEvents> {
   /** What is known of it right now. */
   progress(id: string): Progress {
     const live = this.#records.live.get(id)
-    if (!live) return {}
-    return live.job.state === 'queued'
-      ? waitProgress(this.#forecast().get(id), this.#worker.speed)
-      : runProgress(live, this.#worker.speed)
+    return live ? this.#progress(live) : {}
   }
 
-  /** Records the message that shows the job. @throws UserError `gone`, `unavailable` */
-  placed(id: string, message: string): Promise<Job> {
-    const placed = ({ reply: _, ...place }: Place): Place => ({ ...place, message })
-    return this.#asked(() => this.#records.change(id, (job) => ({ ...job, place: placed(job.place) })))
+  /**
+   * Records the message that shows the job; while the store is away it is known here, and recorded as soon as that can be.
+   * @throws UserError `gone`; Error at a stop
+   */
+  async placed(id: string, message: string): Promise<Job> {
+    const store = () => this.#records.change(id, (job) => placed(job, message))
+    try {
+      return await store()
+    } catch (error) {
+      const live = this.#records.live.get(id)
+      if (!(error instanceof StoreError) || !live) return this.#outage.outlast(store)
+      live.job = placed(live.job, message)
+      this.#outage.outlast(store).catch((error) => this.#log(id, error))
+      // Heard once it is followed.
+      setImmediate(() => this.emit('change', live.job, this.#progress(live)))
+      return live.job
+    }
   }
 
-  /** Records that the last view reached its place. A job that is not finished has no last view yet. */
+  /** Records that the last view reached its place, as soon as the store lets it. @throws Error at a stop */
   async answered(id: string): Promise<void> {
-    await this.#asked(async () => {
-      if (!(await this.#records.get(id))) return
-      await this.#records.change(id, (job) => (isFinished(job) ? { ...job, answeredAt: Date.now() } : job))
+    await this.#outage.outlast(async () => {
+      if (await this.#records.get(id)) await this.#records.change(id, answered)
     })
   }
 
@@ -105,8 +129,10 @@ export class JobQueue extends EventEmitter<QueueEvents> {
   cancel(id: string): Promise<Job> {
     return this.#asked(async () => {
       const live = this.#records.live.get(id)
-      const job = await this.#finish(id, { state: 'cancelled' })
-      if (job.state === 'cancelled') live?.stop.abort(new Error('The job was cancelled.'))
+      const job = await this.#records.finish(id, { state: 'cancelled' })
+      if (job.state !== 'cancelled') return job
+      if (this.#line.remove(id)) this.#positions.changed()
+      else live?.stop.abort(new Error('The job was cancelled.'))
       return job
     })
   }
@@ -140,149 +166,81 @@ export class JobQueue extends EventEmitter<QueueEvents> {
 
   /** Lets nothing new start, interrupts what runs (it stays queued in the store), and ends. */
   async close(): Promise<void> {
-    this.#closed = true
-    this.#line.close()
-    clearImmediate(this.#announcing)
-    for (const { job, stop } of this.#records.live.values()) {
-      if (job.state !== 'running') continue
-      stop.abort(new Error('Seedling is stopping.'))
+    for (const { job } of this.#end()) {
       this.#records.change(job.id, interrupted).catch((error) => this.#log(job.id, error))
     }
     await this.#records.settled()
+  }
+
+  /** Everything stops where it stands. @returns what ran */
+  #end(): Live[] {
+    const running = [...this.#records.live.values()].filter(({ job }) => job.state === 'running')
+    this.#closed = true
+    this.#outage.close()
+    this.#line.close()
+    this.#positions.close()
+    clearInterval(this.#forgetting)
+    for (const { stop } of running) stop.abort(this.#outage.closing.reason)
+    return running
   }
 
   /** What began in this program needs no recovery. */
   async #recover(id: string): Promise<Job | undefined> {
     const job = await this.#options.jobs.get(id)
     if (!job || this.#records.live.has(id) || this.#closed) return undefined
-    if (isFinished(job)) {
+    if (isFinished(job) && !(await this.#lacksPictures(job))) {
       this.emit('change', job, {})
       return job
     }
-    const live: Live = { job: { ...job, state: 'queued' }, stop: new AbortController() }
-    this.#records.live.set(id, live)
+    const live = this.#records.enter(again(job))
     if (job.state === 'running' && job.attempts >= MAX_ATTEMPTS) {
-      void this.#fail(live, `Sorry, this was interrupted ${job.attempts} times and is given up; please try another.`)
+      void this.#worker.fail(
+        live,
+        `Sorry, this was interrupted ${job.attempts} times and is given up; please try another.`,
+      )
     } else this.#lineUp(live)
     return live.job
   }
 
-  #lineUp(live: Live): void {
+  /** Another machine drew it, and went before it could show it. */
+  async #lacksPictures({ id, state, pictures, deletedAt }: Job): Promise<boolean> {
+    if (state !== 'done' || deletedAt !== undefined || pictures.length === 0) return false
+    return !(await this.#options.pictures.has(id))
+  }
+
+  #lineUp({ job }: Live): void {
     if (this.#closed) return
-    const { job, stop } = live
-    this.#line
-      .add(job.id, guildOf(job), stop.signal, () => this.#run(live))
-      .catch((error) => {
-        if (!stop.signal.aborted) this.#log(job.id, error)
-      })
-      .finally(() => this.#announcePositions())
-    this.#announcePositions()
+    if (job.place.reply !== undefined) this.#replies.set(job.id, performance.now() + REPLY_MS)
+    this.#line.add({ id: job.id, guild: guildOf(job), person: personOf(job) })
+    this.#positions.changed()
   }
 
-  async #run(live: Live): Promise<void> {
-    // The line must not hear of an end that is meant for the run: the next job would start before the engine is free.
-    live.stop = new AbortController()
-    const { signal } = live.stop
-    const { id, request } = live.job
-    try {
-      const job = await this.#records.change(id, (job) =>
-        job.state === 'queued' && !this.#closed ? started(job) : job,
-      )
-      if (job.state !== 'running') return
-      this.#announcePositions()
-      const images = await this.#draw(live, signal)
-      const pictures = await this.#worker.keep(id, request, images, signal)
-      await this.#finish(id, { state: 'done', pictures })
-    } catch (error) {
-      if (!signal.aborted) {
-        this.#log(id, error)
-        await this.#fail(live, sentenceOf(error))
-      }
+  async #run(id: string): Promise<void> {
+    const live = this.#records.live.get(id)
+    this.#positions.changed()
+    if (live) await this.#worker.run(live)
+    if (!this.#closed) this.#positions.changed()
+  }
+
+  #progress(live: Live): Progress {
+    const progress =
+      live.job.state === 'queued' ? this.#positions.progress(live) : runProgress(live, this.#worker.speed)
+    return this.#outage.isOn ? { ...progress, paused: true } : progress
+  }
+
+  /** Who asked was told that nothing was done, but a store that failed may have taken the job all the same. */
+  #withdraw(job: Job): void {
+    const withdrawn: Job = { ...ended(job, { state: 'cancelled' }), answeredAt: Date.now() }
+    this.#outage.outlast(() => this.#options.jobs.put(withdrawn)).catch((error) => this.#log(job.id, error))
+  }
+
+  /** Also of jobs that were finished long ago and could not be shown yet. */
+  #forgetDeadReplies(): void {
+    for (const [id, deadAt] of this.#replies) {
+      if (deadAt > performance.now()) return
+      this.#replies.delete(id)
+      this.#records.change(id, withoutReply).catch((error) => this.#log(id, error))
     }
-    // It may have been cancelled while its pictures were written.
-    if (live.job.state === 'cancelled') await this.#options.pictures.remove(id)
-  }
-
-  /** An engine that broke down is given the job once more. */
-  async #draw(live: Live, signal: AbortSignal): Promise<EngineImage[]> {
-    try {
-      return await this.#drawOnce(live, signal)
-    } catch (error) {
-      const crashed = error instanceof EngineError && error.code === 'crashed'
-      if (!crashed || signal.aborted) throw error
-      this.#log(live.job.id, error)
-      await this.#records.change(live.job.id, (job) => (job.state === 'running' ? started(job) : job))
-      return this.#drawOnce(live, signal)
-    }
-  }
-
-  #drawOnce(live: Live, signal: AbortSignal): Promise<EngineImage[]> {
-    const since = Date.now()
-    const onProgress = (progress: EngineProgress) => {
-      if (signal.aborted) return
-      live.run = { ...live.run, since, ...progress }
-      this.#announce(live)
-    }
-    live.run = { since, step: 0, steps: 0 }
-    this.#announce(live)
-    return this.#worker.draw(live.job.request, { signal, onProgress })
-  }
-
-  /** A failure is told even when it cannot be stored; the record is then kept here, and after a restart the job runs again. */
-  async #fail(live: Live, error: string): Promise<void> {
-    const end: Ending = { state: 'failed', error }
-    try {
-      await this.#finish(live.job.id, end)
-    } catch (cause) {
-      this.#log(live.job.id, cause)
-      live.job = ended(live.job, end)
-      this.#announce(live)
-    }
-  }
-
-  async #finish(id: string, end: Ending): Promise<Job> {
-    let changed = false
-    const job = await this.#records.change(id, (job) => {
-      changed = !isFinished(job)
-      return changed ? ended(job, end) : job
-    })
-    if (changed) this.emit('change', job, {})
-    return job
-  }
-
-  #waiting(): Job[] {
-    return [...this.#records.live.values()].map(({ job }) => job).filter(({ state }) => state === 'queued')
-  }
-
-  #announce(live: Live): void {
-    this.emit('change', live.job, runProgress(live, this.#worker.speed))
-  }
-
-  /** Tells those whose place in line changed, once for everything that happens in this turn of the event loop. */
-  #announcePositions(): void {
-    if (this.#closed) return
-    this.#announcing ??= setImmediate(() => {
-      this.#announcing = undefined
-      for (const [id, place] of this.#forecast()) {
-        const live = this.#records.live.get(id)
-        if (live?.job.state !== 'queued' || live.position === place.position) continue
-        live.position = place.position
-        this.emit('change', live.job, waitProgress(place, this.#worker.speed))
-      }
-    })
-  }
-
-  #forecast(): Map<string, Forecast> {
-    const msOf = (id: string) => {
-      const live = this.#records.live.get(id)
-      return 1000 * ((live && secondsLeft(live, this.#worker.speed)) ?? 0)
-    }
-    const { line } = this.#line
-    const now = Date.now()
-    const forecasts = forecast(line, { now, intervalMs: RATE_INTERVAL_MS, msOf })
-    // Whose turn it is already is still queued until its record says otherwise.
-    if (line.running) forecasts.set(line.running.id, { position: 1, doneAt: now + msOf(line.running.id) })
-    return forecasts
   }
 
   /** Turns a store's failure into a sentence for whoever asked; the log gets the reason, which names paths. */
@@ -291,17 +249,13 @@ export class JobQueue extends EventEmitter<QueueEvents> {
       return await work()
     } catch (error) {
       if (error instanceof UserError) throw error
-      this.#options.log(`queue: ${messageOf(error)}`)
+      this.#outage.report(error as Error)
       const sentence = 'Seedling cannot write its records just now, so nothing was done; please try again later.'
       throw new UserError('unavailable', sentence, { cause: error })
     }
   }
 
   #log(id: string, error: unknown): void {
-    this.#options.log(`queue: job ${id}: ${messageOf(error)}`)
+    if (!this.#closed) this.#options.log(`queue: job ${id}: ${error instanceof Error ? error.message : String(error)}`)
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

@@ -1,6 +1,9 @@
 /** How a job's record goes from one state to the next. */
 
-import type { Job } from '../job/job.ts'
+import { isFinished, type Job } from '../job/job.ts'
+
+/** How long what an interaction left can still be used. https://discord.com/developers/docs/interactions/receiving-and-responding */
+export const REPLY_MS = 15 * 60_000
 
 /** How a job ends: its last state, and what it leaves. */
 export type Ending = Pick<Job, 'state'> & Partial<Pick<Job, 'pictures' | 'error'>>
@@ -20,7 +23,34 @@ export function interrupted(job: Job): Job {
   return { ...rest, state: 'queued', attempts: job.attempts - 1 }
 }
 
+/** From the start, whatever became of it before. */
+export function again({ startedAt: _, finishedAt: __, ...job }: Job): Job {
+  return { ...job, state: 'queued', pictures: [] }
+}
+
+/** The message that shows it stands. */
+export function placed(job: Job, message: string): Job {
+  return { ...job, place: { ...job.place, message } }
+}
+
+/** Its last view reached its place. A job that is not finished has no last view yet. */
+export function answered(job: Job): Job {
+  return isFinished(job) ? { ...job, answeredAt: Date.now() } : job
+}
+
 /** Unanswered again, until its message is gone too. */
 export function deleted({ answeredAt: _, ...job }: Job): Job {
   return { ...job, pictures: [], deletedAt: job.deletedAt ?? Date.now() }
+}
+
+/** `place.reply` is a secret that is not kept a moment longer than it is of use. */
+export function withoutDeadReply(job: Job): Job {
+  const dead = job.answeredAt !== undefined || Date.now() - job.createdAt > REPLY_MS
+  return dead ? withoutReply(job) : job
+}
+
+export function withoutReply(job: Job): Job {
+  if (job.place.reply === undefined) return job
+  const { reply: _, ...place } = job.place
+  return { ...job, place }
 }

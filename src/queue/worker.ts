@@ -1,11 +1,15 @@
-/** One job's turn at the engine: its pictures are made, measured and kept. */
+/** One job's turn at the engine, from its start to its end: its pictures are made, measured and kept. */
 
 import { EngineError } from '../engine/errors.ts'
-import type { Engine, EngineImage, GenerateOptions, ImagesRequest } from '../engine/process/engine.ts'
+import type { Engine, EngineImage, EngineProgress, ImagesRequest } from '../engine/process/engine.ts'
+import type { Job } from '../job/job.ts'
 import type { Picture } from '../job/picture.ts'
 import { noiseOf, type Request } from '../job/request.ts'
 import type { JobStore, PictureStore } from '../store/store.ts'
+import type { Outage } from './outage.ts'
+import type { Live, Records } from './records.ts'
 import { Speed } from './speed.ts'
+import { type Ending, ended, started } from './transitions.ts'
 
 export interface WorkerOptions {
   readonly jobs: JobStore
@@ -18,10 +22,17 @@ export interface WorkerOptions {
 export class Worker {
   readonly speed = new Speed()
   readonly #options: WorkerOptions
+  readonly #records: Records
+  readonly #outage: Outage
+  readonly #changed: (live: Live) => void
   readonly #measure: string
 
-  constructor(options: WorkerOptions) {
+  /** @param changed told of every change to a job that is not finished, or whose end could not be stored */
+  constructor(options: WorkerOptions, records: Records, outage: Outage, changed: (live: Live) => void) {
     this.#options = options
+    this.#records = records
+    this.#outage = outage
+    this.#changed = changed
     this.#measure = `seconds per pixel and step: ${options.engine.model.hash}`
   }
 
@@ -30,30 +41,94 @@ export class Worker {
     this.speed.secondsPerPixelStep = await this.#options.jobs.getMeasure(this.#measure)
   }
 
-  /** @throws EngineError, or the signal's reason */
-  async draw(request: Request, options: GenerateOptions): Promise<EngineImage[]> {
-    const { jobs, engine, log } = this.#options
-    const since = Date.now()
-    const images = await engine.generateImages(imagesRequest(request), options)
-    const measured = this.speed.measure(request, (Date.now() - since) / 1000)
-    jobs.putMeasure(this.#measure, measured).catch((error: Error) => log(`queue: ${error.message}`))
+  /** Never rejects: whatever goes wrong ends the job, in words, or is the stop of the program. */
+  async run(live: Live): Promise<void> {
+    const { id, request } = live.job
+    const { signal } = live.stop
+    try {
+      if ((await this.#start(id)).state !== 'running') return
+      const images = await this.#draw(live)
+      const pictures = await this.#keep(id, request, images, signal)
+      await this.#outage.outlast(() => this.#records.finish(id, { state: 'done', pictures }))
+    } catch (error) {
+      if (!signal.aborted && !this.#outage.closing.aborted) await this.#failed(live, error)
+    }
+    // It may have been cancelled while its pictures were written.
+    if (live.job.state === 'cancelled') await this.#options.pictures.remove(id).catch((error) => this.#log(id, error))
+  }
+
+  /** Ends a job with a sentence; where even that cannot be stored it is told all the same, and a restart tries again. */
+  async fail(live: Live, error: string): Promise<void> {
+    const end: Ending = { state: 'failed', error }
+    try {
+      await this.#outage.outlast(() => this.#records.finish(live.job.id, end))
+    } catch (cause) {
+      if (this.#outage.closing.aborted) return
+      this.#log(live.job.id, cause)
+      live.job = ended(live.job, end)
+      this.#changed(live)
+    }
+  }
+
+  #start(id: string): Promise<Job> {
+    const edit = (job: Job) => (job.state === 'queued' && !this.#outage.closing.aborted ? started(job) : job)
+    return this.#outage.outlast(() => this.#records.change(id, edit))
+  }
+
+  async #failed(live: Live, error: unknown): Promise<void> {
+    this.#log(live.job.id, error)
+    await this.fail(live, sentenceOf(error))
+  }
+
+  /** An engine that broke down is given the job once more. */
+  async #draw(live: Live): Promise<EngineImage[]> {
+    try {
+      return await this.#drawOnce(live)
+    } catch (error) {
+      const crashed = error instanceof EngineError && error.code === 'crashed'
+      if (!crashed || live.stop.signal.aborted) throw error
+      this.#log(live.job.id, error)
+      const again = (job: Job) => (job.state === 'running' ? started(job) : job)
+      await this.#outage.outlast(() => this.#records.change(live.job.id, again))
+      return this.#drawOnce(live)
+    }
+  }
+
+  async #drawOnce(live: Live): Promise<EngineImage[]> {
+    const { request } = live.job
+    const { signal } = live.stop
+    const since = performance.now()
+    const onProgress = (progress: EngineProgress) => {
+      if (signal.aborted) return
+      live.run = { ...live.run, since, ...progress }
+      this.#changed(live)
+    }
+    live.run = { since, step: 0, steps: 0 }
+    this.#changed(live)
+    const images = await this.#options.engine.generateImages(imagesRequest(request), { signal, onProgress })
+    const measured = this.speed.measure(request, (performance.now() - since) / 1000)
+    // A store that fails shows itself at the job's own record.
+    this.#options.jobs.putMeasure(this.#measure, measured).catch(() => {})
     return images
   }
 
-  /** @throws StoreError, or the signal's reason */
-  async keep(job: string, request: Request, images: EngineImage[], signal: AbortSignal): Promise<Picture[]> {
+  async #keep(job: string, request: Request, images: EngineImage[], signal: AbortSignal): Promise<Picture[]> {
     for (const [index, { png }] of images.entries()) {
       signal.throwIfAborted()
-      await this.#options.pictures.write(job, index, png)
+      await this.#outage.outlast(() => this.#options.pictures.write(job, index, png), signal)
     }
     return images.map(({ png, width, height, nsfw }, index) => {
       return { ...noiseOf(request, index), index, width, height, bytes: png.length, nsfw }
     })
   }
+
+  #log(id: string, error: unknown): void {
+    this.#options.log(`queue: job ${id}: ${error instanceof Error ? error.message : String(error)}`)
+  }
 }
 
 /** What the job's author is told. */
-export function sentenceOf(error: unknown): string {
+function sentenceOf(error: unknown): string {
   // What is wrong with the model is the operator's to mend, and names their folders; the log has it.
   if (!(error instanceof EngineError) || error.code === 'model') {
     return 'Sorry, something failed on our side and this could not be drawn or kept; please try again later.'

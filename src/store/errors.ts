@@ -11,6 +11,10 @@ export type StoreErrorCode =
   | 'damaged'
   /** Redis does not answer. */
   | 'unreachable'
+  /** Another version of Seedling, or another program, wrote it. */
+  | 'version'
+  /** Another program has taken over what this one kept. */
+  | 'lost'
   /** Anything else that the system reported. */
   | 'failed'
 
@@ -29,6 +33,7 @@ const codes: readonly (readonly [RegExp, StoreErrorCode])[] = [
   [/^(ENOSPC|EDQUOT|EFBIG|SQLITE_FULL|SQLITE_IOERR_WRITE)$/, 'full'],
   [/^(EACCES|EPERM|EROFS|ENOTDIR|EEXIST|EISDIR|ENOENT|SQLITE_READONLY.*|SQLITE_CANTOPEN.*|SQLITE_PERM)$/, 'denied'],
   [/^(SQLITE_BUSY.*|SQLITE_LOCKED.*)$/, 'locked'],
+  [/^SQLITE_ERROR$/, 'version'],
   [/^(SQLITE_CORRUPT.*|SQLITE_NOTADB|SQLITE_IOERR_SHORT_READ)$/, 'damaged'],
 ]
 
@@ -39,6 +44,9 @@ const sentences: Record<StoreErrorCode, (path: string, reason: string) => string
   locked: (path) => `${path} is in use by another Seedling: stop that one, or set SEEDLING_DATA to another folder.`,
   damaged: (path) => `${path} is damaged: put a backup in its place, or move it away to start without old jobs.`,
   unreachable: (path, reason) => `${path} does not answer (${reason}).`,
+  version: (path, reason) =>
+    `${path} holds other tables than Seedling's (${reason}): set SEEDLING_DATA to another folder.`,
+  lost: (path) => `Another Seedling has taken over the jobs in ${path}.`,
   failed: (path, reason) => `${path} failed: ${reason}.`,
 }
 
@@ -47,5 +55,6 @@ export function storeError(error: unknown, path: string): StoreError {
   if (error instanceof StoreError) return error
   const { code = '', message } = error as Error & { code?: string }
   const kind = codes.find(([pattern]) => pattern.test(code))?.[1] ?? 'failed'
-  return new StoreError(kind, sentences[kind](path, code || message), { cause: error })
+  const reason = kind === 'version' ? message : code || message
+  return new StoreError(kind, sentences[kind](path, reason), { cause: error })
 }

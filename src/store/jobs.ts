@@ -3,7 +3,8 @@
 import { join } from 'node:path'
 import { Keyv } from 'keyv'
 import type { Job } from '../job/job.ts'
-import type { Adapter, Database } from './keyv.ts'
+import { type Adapter, type Database, NAMESPACES } from './keyv.ts'
+import { faultOf, UNREADABLE } from './record.ts'
 import { openSqlite } from './sqlite.ts'
 import type { JobStore } from './store.ts'
 
@@ -12,39 +13,58 @@ export const JOB_DAYS = 400
 
 const DAY_MS = 86_400_000
 
+type Log = (line: string) => void
+
 export interface JobStoreOptions {
   /** Holds `jobs.db`; made where it is missing. */
   readonly dataDir: string
   /** Redis in place of that file. */
   readonly redisUrl?: string | undefined
+  /** Told what was found broken, and of another program that has to end first. */
+  readonly log?: Log
+  /** Gives up waiting for that; rejects with its `reason`. */
+  readonly signal?: AbortSignal
 }
 
-/** @throws StoreError that names the file or the server, and says what to do */
-export async function openJobStore({ dataDir, redisUrl }: JobStoreOptions): Promise<JobStore> {
-  if (redisUrl === undefined) return keyvJobStore(openSqlite(join(dataDir, 'jobs.db')))
+/**
+ * Opens what this program alone writes to. A file that another one holds is refused; on Redis this resolves when the other
+ * one ends.
+ * @throws StoreError that names the file or the server, and says what to do
+ */
+export async function openJobStore({ dataDir, redisUrl, log = () => {}, signal }: JobStoreOptions): Promise<JobStore> {
+  if (redisUrl === undefined) return keyvJobStore(openSqlite(join(dataDir, 'jobs.db'), log), log)
   const { openRedis } = await import('./redis.ts') // A large client that few need.
-  return keyvJobStore(await openRedis(redisUrl))
+  return keyvJobStore(await openRedis(redisUrl, log, signal), log)
 }
 
 /** The store on any database that Keyv can reach. */
-export function keyvJobStore(database: Database): JobStore {
-  return new KeyvJobStore(database)
+export function keyvJobStore(database: Database, log: Log = () => {}): JobStore {
+  return new KeyvJobStore(database, log)
 }
 
 class KeyvJobStore implements JobStore {
   readonly #database: Database
+  readonly #log: Log
   readonly #jobs: Keyv<Job>
   readonly #unanswered: Keyv<number>
   readonly #measures: Keyv<number>
+  readonly #records: Adapter
   readonly #ids: () => AsyncGenerator<[string, unknown]>
 
-  constructor(database: Database) {
-    const ids = database.adapter(UNANSWERED)
+  constructor(database: Database, log: Log) {
+    const [jobs, unanswered, measures] = NAMESPACES
+    const ids = database.adapter(unanswered)
     this.#database = database
-    this.#jobs = keyv(database.adapter('seedling:jobs'), 'seedling:jobs', JOB_DAYS * DAY_MS)
-    this.#unanswered = keyv(ids, UNANSWERED, JOB_DAYS * DAY_MS)
-    this.#measures = keyv(database.adapter('seedling:measures'), 'seedling:measures')
-    this.#ids = () => ids.iterator(UNANSWERED)
+    this.#log = log
+    this.#records = database.adapter(jobs)
+    this.#jobs = keyv(this.#records, jobs, JOB_DAYS * DAY_MS)
+    this.#unanswered = keyv(ids, unanswered, JOB_DAYS * DAY_MS)
+    this.#measures = keyv(database.adapter(measures), measures)
+    this.#ids = () => ids.iterator(unanswered)
+  }
+
+  get lost(): AbortSignal {
+    return this.#database.lost
   }
 
   /** The order of the two writes matters: whatever a crash leaves between them, no unanswered record lacks its id. */
@@ -59,14 +79,20 @@ class KeyvJobStore implements JobStore {
   }
 
   get(id: string): Promise<Job | undefined> {
-    return this.#do(() => this.#jobs.get(id))
+    return this.#do(async () => {
+      const job = await this.#jobs.get(id)
+      const fault = job === undefined ? undefined : faultOf(id, job)
+      if (fault === undefined) return job
+      await this.#setAside(id, fault)
+      return undefined
+    })
   }
 
   unanswered(): Promise<Job[]> {
     return this.#do(async () => {
       const jobs: Job[] = []
       for await (const [id] of this.#ids()) {
-        const job = await this.#jobs.get(id)
+        const job = await this.get(id)
         if (job && job.answeredAt === undefined) jobs.push(job)
       }
       return jobs.sort((a, b) => a.createdAt - b.createdAt)
@@ -77,12 +103,24 @@ class KeyvJobStore implements JobStore {
     await this.#do(() => this.#measures.set(name, value))
   }
 
-  getMeasure(name: string): Promise<number | undefined> {
-    return this.#do(() => this.#measures.get(name))
+  async getMeasure(name: string): Promise<number | undefined> {
+    const value = await this.#do(() => this.#measures.get(name))
+    return typeof value === 'number' ? value : undefined
+  }
+
+  probe(): Promise<void> {
+    return this.putMeasure('probe', Date.now())
   }
 
   close(): Promise<void> {
     return this.#database.close()
+  }
+
+  /** One broken record keeps nobody from their pictures. */
+  async #setAside(id: string, fault: string): Promise<void> {
+    await this.#records.setAside(id)
+    await this.#unanswered.delete(id)
+    this.#log(`jobs: the record of job ${JSON.stringify(id)} was set aside in ${this.#database.aside}: ${fault}.`)
   }
 
   async #do<T>(work: () => Promise<T>): Promise<T> {
@@ -94,9 +132,16 @@ class KeyvJobStore implements JobStore {
   }
 }
 
-const UNANSWERED = 'seedling:unanswered'
-
 function keyv<Value>(store: Adapter, namespace: string, ttl?: number): Keyv<Value> {
   // By default Keyv turns a failed write into an event and goes on; here it must reach whoever asked.
-  return new Keyv<Value>({ store, namespace, useKeyPrefix: false, throwOnErrors: true, ...(ttl && { ttl }) })
+  const keyv = new Keyv<Value>({ store, namespace, useKeyPrefix: false, throwOnErrors: true, ...(ttl && { ttl }) })
+  const { deserialize } = keyv.opts
+  keyv.deserialize = async <Value>(stored: string) => {
+    try {
+      return await deserialize!<Value>(stored)
+    } catch {
+      return { value: UNREADABLE as Value }
+    }
+  }
+  return keyv
 }

@@ -1,6 +1,6 @@
 /** Finished pictures as files, `pictures/<job>/<index>.png`, swept when their time is over. */
 
-import { mkdir, open, opendir, readFile, rename, rm, stat } from 'node:fs/promises'
+import { chmod, mkdir, open, opendir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { storeError } from './errors.ts'
 import { makeFolder } from './folder.ts'
@@ -22,7 +22,9 @@ export interface PictureStoreOptions {
 export async function openPictureStore({ dataDir, days, log }: PictureStoreOptions): Promise<FilePictureStore> {
   const folder = join(dataDir, 'pictures')
   try {
-    makeFolder(folder)
+    makeFolder(folder, 0o700)
+    // As an older Seedling left it: whatever lies within is then private, too.
+    await chmod(folder, 0o700)
   } catch (error) {
     throw storeError(error, folder)
   }
@@ -47,7 +49,7 @@ export class FilePictureStore implements PictureStore {
     const file = this.#file(job, index)
     if (!file) throw new RangeError(`No picture can have the job ${JSON.stringify(job)} and the index ${index}.`)
     try {
-      await mkdir(join(this.#folder, job), { recursive: true })
+      await mkdir(join(this.#folder, job), { recursive: true, mode: 0o700 })
       await writeAtomically(file, png)
     } catch (error) {
       throw storeError(error, this.#folder)
@@ -73,6 +75,16 @@ export class FilePictureStore implements PictureStore {
       if (!isJobId(name)) continue
       const made = await this.#unlessGone(() => stat(join(this.#folder, name)))
       if (made && now - made.mtimeMs > this.#days * DAY_MS) await this.remove(name)
+    }
+  }
+
+  async probe(): Promise<void> {
+    const file = join(this.#folder, '.probe')
+    try {
+      await writeAtomically(file, new Uint8Array(1))
+      await rm(file)
+    } catch (error) {
+      throw storeError(error, this.#folder)
     }
   }
 
@@ -103,7 +115,7 @@ function isJobId(job: string): boolean {
 /** A reader sees the whole file or none, even after a power cut. The other name is always the same, so crashes leave one at most. */
 async function writeAtomically(file: string, bytes: Uint8Array): Promise<void> {
   const unfinished = `${file}.tmp`
-  const handle = await open(unfinished, 'w')
+  const handle = await open(unfinished, 'w', 0o600)
   try {
     await handle.writeFile(bytes)
     await handle.sync()

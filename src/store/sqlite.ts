@@ -1,39 +1,35 @@
 /** Keyv on an embedded SQLite file (libsql): a table for each namespace, safe against `kill -9`, held by one program at a time. */
 
+import { chmodSync, closeSync, existsSync, openSync, renameSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import Libsql from 'libsql'
-import { storeError } from './errors.ts'
+import { StoreError, storeError } from './errors.ts'
 import { makeFolder } from './folder.ts'
 import type { Adapter, Database } from './keyv.ts'
+import { ASIDE, migrate } from './migrations.ts'
 
 const SWEEP_INTERVAL_MS = 3_600_000
 /** Rows removed in one turn of the event loop: some milliseconds. */
 const SWEEP_ROWS = 100
 const ITERATOR_ROWS = 100
+/** Up to this size a file is read through before it is trusted: half a second at most. */
+const CHECKED_BYTES = 256 * 2 ** 20
 
-/** @throws StoreError */
-export function openSqlite(file: string): Database {
-  let database: Libsql.Database
-  try {
-    makeFolder(dirname(file))
-    database = new Libsql(file)
-    // The lock ends with the process, however it ends. A second bot on the same file would answer every job twice.
-    database.exec('PRAGMA locking_mode = EXCLUSIVE')
-    // In WAL mode NORMAL syncs at checkpoints only: a commit takes 0.1 ms and survives a killed program; after a power cut
-    // the file is sound, and the last moments before may be missing.
-    database.exec('PRAGMA journal_mode = WAL')
-    database.exec('PRAGMA synchronous = NORMAL')
-    // Takes the lock now, and finds a read-only disk now rather than at the first job.
-    database.exec('BEGIN IMMEDIATE; COMMIT')
-  } catch (error) {
-    throw storeError(error, file)
-  }
+/**
+ * A damaged file is kept under another name, which `log` is told with the way back.
+ * @throws StoreError
+ */
+export function openSqlite(file: string, log: (line: string) => void): Database {
+  const database = openSound(file, log)
   const tables: SqliteTable[] = []
   const sweeping = setInterval(() => {
     for (const table of tables) void table.removeExpired()
   }, SWEEP_INTERVAL_MS).unref()
   return {
+    aside: `the table ${ASIDE} of ${file}`,
+    // The lock is this program's until it ends.
+    lost: new AbortController().signal,
     adapter(namespace) {
       const table = tableOf(database, namespace, file)
       tables.push(table)
@@ -47,6 +43,66 @@ export function openSqlite(file: string): Database {
       database.close()
     },
   }
+}
+
+function openSound(file: string, log: (line: string) => void): Libsql.Database {
+  try {
+    return open(file)
+  } catch (error) {
+    const damage = storeError(error, file)
+    if (damage.code !== 'damaged') throw damage
+    const kept = keepAside(file)
+    log(
+      `${file} is damaged and is kept as ${kept}; Seedling goes on without old jobs. To bring them back, stop it and put a backup in its place, or what \`sqlite3 ${kept} .recover | sqlite3 ${file}\` saves.`,
+    )
+    return open(file)
+  }
+}
+
+/** @throws what SQLite or the file system reports; StoreError */
+function open(file: string): Libsql.Database {
+  makeFolder(dirname(file), 0o700)
+  makePrivate(file)
+  const database = new Libsql(file)
+  try {
+    // The lock ends with the process, however it ends. A second bot on the same file would answer every job twice.
+    database.exec('PRAGMA locking_mode = EXCLUSIVE')
+    if (statSync(file).size <= CHECKED_BYTES) check(database, file)
+    // In WAL mode NORMAL syncs at checkpoints only: a commit takes 0.1 ms and survives a killed program; after a power cut
+    // the file is sound, and the last moments before may be missing.
+    database.exec('PRAGMA journal_mode = WAL')
+    database.exec('PRAGMA synchronous = NORMAL')
+    // What is deleted is private, too.
+    database.exec('PRAGMA secure_delete = ON')
+    // Takes the lock now, and finds a read-only disk now rather than at the first job.
+    database.exec('BEGIN IMMEDIATE; COMMIT')
+    migrate(database, file)
+    return database
+  } catch (error) {
+    releaseLock(database)
+    database.close()
+    throw error
+  }
+}
+
+/** It holds what people asked for. The files that SQLite puts beside it get the same mode. */
+function makePrivate(file: string): void {
+  closeSync(openSync(file, 'a', 0o600))
+  chmodSync(file, 0o600)
+}
+
+function check(database: Libsql.Database, file: string): void {
+  const [found] = database.prepare('PRAGMA quick_check(1)').all() as { quick_check: string }[]
+  if (found!.quick_check !== 'ok') throw new StoreError('damaged', `${file} is damaged: ${found!.quick_check}.`)
+}
+
+/** @returns the name that it is kept under, with whatever SQLite had beside it */
+function keepAside(file: string): string {
+  const kept = `${file}.damaged-${new Date().toISOString().replace(/[:.]/g, '-')}`
+  for (const suffix of ['', '-wal', '-shm', '-journal']) {
+    if (existsSync(file + suffix)) renameSync(file + suffix, kept + suffix)
+  }
+  return kept
 }
 
 /** libsql keeps its connection, and the lock with it, until its statements are collected; SQLite gives it up outside WAL mode. */
@@ -74,24 +130,24 @@ interface Row {
 /** Writes are synchronous and short, which is quicker than any thread to hand them to. */
 class SqliteTable implements Adapter {
   readonly #database: Libsql.Database
+  readonly #name: string
   readonly #get: Libsql.Statement
   readonly #set: Libsql.Statement
   readonly #delete: Libsql.Statement
   readonly #clear: Libsql.Statement
   readonly #after: Libsql.Statement
+  readonly #aside: Libsql.Statement
   readonly #removeExpired: Libsql.Statement
 
   constructor(database: Libsql.Database, name: string) {
-    database.exec(
-      `CREATE TABLE IF NOT EXISTS "${name}" (key TEXT PRIMARY KEY, value TEXT NOT NULL, expires INTEGER) WITHOUT ROWID`,
-    )
-    database.exec(`CREATE INDEX IF NOT EXISTS "${name}_expires" ON "${name}" (expires) WHERE expires IS NOT NULL`)
     this.#database = database
+    this.#name = name
     this.#get = database.prepare(`SELECT value FROM "${name}" WHERE key = ?`)
-    this.#set = database.prepare(`INSERT OR REPLACE INTO "${name}" VALUES (?, ?, ?)`)
+    this.#set = database.prepare(`INSERT OR REPLACE INTO "${name}" (key, value, expires) VALUES (?, ?, ?)`)
     this.#delete = database.prepare(`DELETE FROM "${name}" WHERE key = ?`)
     this.#clear = database.prepare(`DELETE FROM "${name}"`)
     this.#after = database.prepare(`SELECT key, value FROM "${name}" WHERE key > ? ORDER BY key LIMIT ${ITERATOR_ROWS}`)
+    this.#aside = database.prepare(`INSERT INTO "${ASIDE}" SELECT ?, key, value, ? FROM "${name}" WHERE key = ?`)
     this.#removeExpired = database.prepare(
       `DELETE FROM "${name}" WHERE key IN (SELECT key FROM "${name}" WHERE expires < ? LIMIT ${SWEEP_ROWS})`,
     )
@@ -121,6 +177,11 @@ class SqliteTable implements Adapter {
       if (rows.length < ITERATOR_ROWS) return
       last = rows.at(-1)!.key
     }
+  }
+
+  async setAside(key: string): Promise<void> {
+    this.#opened(this.#aside).run(this.#name, Date.now(), key)
+    this.#opened(this.#delete).run(key)
   }
 
   async removeExpired(): Promise<void> {

@@ -12,6 +12,10 @@ export interface JobStore {
   /** A measured figure that a restart should know, such as a model's speed. */
   putMeasure(name: string, value: number): Promise<void>
   getMeasure(name: string): Promise<number | undefined>
+  /** Writes something of no importance, to see whether anything can be written. */
+  probe(): Promise<void>
+  /** Aborts when another program has taken over; nothing can be written from then on. */
+  readonly lost: AbortSignal
   close(): Promise<void>
 }
 
@@ -24,4 +28,7 @@ export interface PictureStore {
   /** Whether any picture of the job is there still. */
   has(job: string): Promise<boolean>
   remove(job: string): Promise<void>
+  /** Writes something of no importance, to see whether anything can be written. */
+  probe(): Promise<void>
+  close(): void
 }

@@ -3,16 +3,12 @@
 import { expect, onTestFinished } from 'vitest'
 import { createDiscord } from '../../src/bot/discord/index.ts'
 import type { Platform } from '../../src/bot/platform.ts'
-import { Presenter } from '../../src/bot/presenter.ts'
-import { Commands } from '../../src/commands/commands.ts'
 import { type FakeDiscord, startFakeDiscord } from '../fakes/discord/index.ts'
 import { type House, type HouseOptions, openHouse } from '../queue/jobs.ts'
 
 export interface Bot extends House {
   readonly discord: FakeDiscord
   readonly platform: Platform
-  /** Ends as an orderly stop does; the fake Discord stays. */
-  stop(): Promise<void>
 }
 
 export interface BotOptions extends HouseOptions {
@@ -34,26 +30,16 @@ export async function openDiscord(port?: number): Promise<FakeDiscord> {
 /** A bot that members can talk to. */
 export async function startBot(options: BotOptions = {}): Promise<Bot> {
   const bot = await createBot(options)
-  await bot.platform.start()
-  for (const job of await bot.queue.recover()) bot.presenter.resume(job)
+  await bot.program.start(bot.platform)
   return bot
 }
 
 /** A bot that was not started yet. */
-export async function createBot(options: BotOptions = {}): Promise<Bot & { presenter: Presenter }> {
+export async function createBot(options: BotOptions = {}): Promise<Bot> {
   const discord = options.discord ?? (await openDiscord())
   const house = await openHouse(options)
-  const log = (line: string) => house.log.push(line)
-  const presenter = new Presenter(house.queue, log)
-  const commands = new Commands(house.queue, house.engine.model, { variationStrength: 0.25, maxSize: 128 })
   const settings = { token: options.token ?? discord.token, apiUrl: options.apiUrl ?? discord.apiUrl }
-  const platform = createDiscord(settings, { commands, queue: house.queue, pictures: house.pictures, presenter, log })
-  presenter.add(platform)
-  const stop = async () => {
-    await presenter.stop()
-    await platform.stop()
-    await house.close()
-  }
-  onTestFinished(stop)
-  return { ...house, discord, platform, presenter, stop }
+  const platform = createDiscord(settings, house.program.rooms)
+  house.program.add(platform)
+  return { ...house, discord, platform }
 }

@@ -133,7 +133,7 @@ describe('a member of a guild', () => {
     await alice.types('/show', { job: '../../etc/passwd' })
     expect(alice.told).toEqual([
       'steps is “1000”; it must be a whole number from 1 to 100.',
-      '--sped is not an option; use --negative, --seed, --steps, --guidance, --size, --aspect, --count, --transparent or --clip-skip.',
+      '--sped is not an option (did you mean --seed?); use --negative, --seed, --steps, --guidance, --size, --aspect, --count, --transparent or --clip-skip.',
       'prompt is empty; say what to draw, such as /imagine a red apple.',
       'size is “65x65”; both sides must be multiples of 8 from 8 to 128, such as 64x64.',
       'That job is no longer there; use /imagine to draw again.',
@@ -195,8 +195,8 @@ describe('a member of a guild', () => {
     engine.free = true
     const alice = discord.member('alice', '</b> @everyone')
     const hostile =
-      '# @everyone @here <@1234567890> <@&1234567890> <#1234567890> [free nitro](https://evil.example) ||x|| **b** `c` ' +
-      '```js\nd``` ~~e~~ _f_ <t:0:R> <:g:1234567890> :skull: </imagine:1234567890> discord.gg/x \\*h\\* 😀'
+      '# @everyone @here <@12:1> <@&x> <#y> [free nitro](evil.example) ||x|| **b** `c` ' +
+      '```js\nd``` ~~e~~ _f_ <t:z:R> <:g:> :skull: </imagine:> discord.gg \\*h\\* 😀'
     const message = await alice.types('/imagine', { prompt: hostile, negative: '@here **x**' })
     await message.until(/Imagine · /)
     const [prompt, author, ...rest] = message.text.split('\n')

@@ -169,11 +169,118 @@ describe('with the embedded model', () => {
     expect(engine.pid).not.toBe(pid)
     expect(lines).toEqual(['The engine ended (SIGKILL); the next picture starts it again.'])
   })
+})
 
-  it.runIf(process.platform === 'linux')('is not given secrets', async () => {
-    const given = await readFile(`/proc/${engine.pid}/environ`, 'utf8')
+describe.runIf(process.platform === 'linux')('the environment of the engine', () => {
+  it('has what a model needs, and no secret but the hub’s', async () => {
+    const needed = {
+      HF_TOKEN: 'hf_given',
+      HF_HOME: '/tmp/hub',
+      HTTPS_PROXY: 'http://proxy.example',
+      no_proxy: 'localhost',
+      CUDA_VISIBLE_DEVICES: '0',
+      ORT_LOGGING: '1',
+      VK_ICD_FILENAMES: '/icd.json',
+      LD_LIBRARY_PATH: '/opt/lib',
+      XDG_CACHE_HOME: '/tmp/cache',
+      SEEDLING_SOMETHING_NEW: '1',
+    }
+    const private_ = {
+      AWS_ACCESS_KEY_ID: 'private',
+      AWS_SECRET_ACCESS_KEY: 'private',
+      DATABASE_URL: 'postgres://private',
+      OPENAI_API_KEY: 'private',
+      NVIDIA_API_KEY: 'private',
+      DISCORD_TOKEN: 'private',
+      SLACK_SIGNING_SECRET: 'private',
+      REDIS_URL: 'redis://:private@localhost',
+      SEEDLING_PAGE_PASSWORD: 'private',
+      NPM_CONFIG__AUTH: 'private',
+      GITHUB_TOKEN: 'private',
+      MY_NOTES: 'private',
+    }
+    const script = `
+      import { startEngine } from ${JSON.stringify(host)}
+      const engine = await startEngine({ model: ${JSON.stringify(embedded)}, device: 'cpu' })
+      console.log(engine.pid)
+      process.stdin.once('end', () => engine.stop()).resume()`
+    const parent = spawn(process.execPath, ['--input-type=module', '-e', script], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+      env: { PATH: process.env.PATH, HOME: process.env.HOME, ...needed, ...private_ },
+    })
+    const [pid] = await once(createInterface(parent.stdout), 'line')
+    const given = (await readFile(`/proc/${pid}/environ`, 'utf8')).split('\0')
+    parent.stdin.end()
+    await once(parent, 'exit')
+    for (const [name, value] of Object.entries(needed)) {
+      // More folders may stand behind the given ones.
+      expect(
+        given.some((entry) => entry.startsWith(`${name}=${value}`)),
+        name,
+      ).toBe(true)
+    }
     expect(given).toContain('MALLOC_TRIM_THRESHOLD_=65536')
-    expect(given).not.toMatch(/DISCORD_TOKEN|SLACK/)
+    expect(given.filter((entry) => entry.includes('private'))).toEqual([])
+  })
+})
+
+describe.runIf(process.platform !== 'win32')('an engine that stands still', () => {
+  async function startStill(lines: string[]) {
+    // Long enough for any machine to take a step.
+    const engine = await startEngine({ model: embedded, device: 'cpu', timeout: 5, log: (line) => lines.push(line) })
+    onTestFinished(() => engine.stop())
+    return engine
+  }
+
+  it('in the middle of a picture is ended, and another one draws the next', async () => {
+    const lines: string[] = []
+    const engine = await startStill(lines)
+    const before = await engine.generateImages(request)
+    const { pid } = engine
+    const frozen = engine.generateImages(
+      { ...request, numInferenceSteps: 100 },
+      { onProgress: ({ step }) => step === 2 && process.kill(pid!, 'SIGSTOP') },
+    )
+    await expect(frozen).rejects.toMatchObject({ code: 'crashed', message: expect.stringContaining('no sign of life') })
+    expect(await engine.generateImages(request)).toEqual(before)
+    expect(engine.pid).not.toBe(pid)
+    expect(lines).toEqual(['The engine ended (no sign of life for 5 s); the next picture starts it again.'])
+    expect(() => process.kill(pid!, 0)).toThrow(/ESRCH/)
+  })
+
+  it('is ended after a cancel, too: the next request goes to another one and is none the worse for it', async () => {
+    const lines: string[] = []
+    const engine = await startStill(lines)
+    const before = await engine.generateImages(request)
+    const { pid } = engine
+    const cancel = new AbortController()
+    const cancelled = engine.generateImages(
+      { ...request, numInferenceSteps: 100 },
+      {
+        signal: cancel.signal,
+        onProgress: () => {
+          process.kill(pid!, 'SIGSTOP')
+          cancel.abort(new Error('no longer wanted'))
+        },
+      },
+    )
+    await expect(cancelled).rejects.toThrow('no longer wanted')
+    expect(await engine.generateImages(request)).toEqual(before)
+    expect(engine.pid).not.toBe(pid)
+    expect(lines).toHaveLength(1)
+  })
+
+  it('while its model is loaded is ended, too', async () => {
+    const script = `
+      import { startEngine } from ${JSON.stringify(host)}
+      await startEngine({ model: ${JSON.stringify(embedded)}, device: 'cpu', timeout: 0.001 })
+        .catch((error) => console.log(error.message))`
+    const parent = spawn(process.execPath, ['--input-type=module', '-e', script], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    const [line] = await once(createInterface(parent.stdout), 'line')
+    expect(line).toMatch(/no sign of life/)
+    await once(parent, 'exit')
   })
 })
 

@@ -14,5 +14,5 @@ const FLAGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', 
 const QUIET = ['--disable-background-networking', '--disable-component-update', '--disable-sync']
 
 export function launch(): Promise<Browser> {
-  return chromium.launch({ executablePath: path, args: [...FLAGS, ...QUIET] })
+  return chromium.launch({ executablePath: path, args: [...FLAGS, ...QUIET], timeout: 180_000 })
 }

@@ -4,18 +4,24 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { createPlayground, type Playground } from '../../src/bot/playground/index.ts'
-import { Presenter } from '../../src/bot/presenter.ts'
+import { createPlayground, type Playground, type PlaygroundOptions } from '../../src/bot/playground/index.ts'
 import type { Rooms } from '../../src/bot/rooms.ts'
-import { Commands } from '../../src/commands/commands.ts'
-import { JobQueue } from '../../src/queue/queue.ts'
+import { openProgram } from '../../src/program.ts'
 import { openJobStore } from '../../src/store/jobs.ts'
 import { openPictureStore } from '../../src/store/pictures.ts'
-import { model } from '../fakes/engine.ts'
 import { SquareEngine } from './engine.ts'
 
 /** The page as `npm run build` makes it. */
 export const pageFolder = fileURLToPath(new URL('../../dist/bot/playground/page', import.meta.url))
+
+/** For this machine alone, on any free port. */
+export const quiet: PlaygroundOptions = {
+  host: '127.0.0.1',
+  port: 0,
+  model: 'tiny',
+  pageFolder,
+  limits: { jobsPerAddress: 10, jobsInAll: 50 },
+}
 
 export interface House extends Rooms {
   readonly playground: Playground
@@ -29,37 +35,30 @@ export interface House extends Rooms {
   clear(): Promise<void>
 }
 
-export interface HouseOptions {
-  readonly dataDir?: string
-  readonly port?: number
+export interface HouseOptions extends Partial<PlaygroundOptions> {
+  readonly waitingPerPerson?: number
 }
 
-export async function openHouse({ dataDir: given, port = 0 }: HouseOptions = {}): Promise<House> {
-  const dataDir = given ?? (await mkdtemp(join(tmpdir(), 'seedling-')))
+export async function openHouse({ waitingPerPerson = 5, ...options }: HouseOptions = {}): Promise<House> {
+  const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'seedling-')))
   const lines: string[] = []
   const log = (line: string) => lines.push(line)
-  const jobs = await openJobStore({ dataDir })
-  const pictures = await openPictureStore({ dataDir, days: 30, log })
-  const engine = new SquareEngine()
-  const limits = { jobsPerMinute: 1000, waitingPerPerson: 5, waitingPerGuild: 50 }
-  const queue = new JobQueue({ jobs, pictures, engine, limits, log })
-  const presenter = new Presenter(queue, log)
-  const commands = new Commands(queue, model, { variationStrength: 0.25, maxSize: 128 })
-  const rooms: Rooms = { commands, queue, pictures, presenter, log }
-  const playground = createPlayground({ host: '127.0.0.1', port, model: 'tiny', pageFolder }, rooms)
-  presenter.add(playground)
-  await playground.start()
-  for (const job of await queue.recover()) presenter.resume(job)
-  const stop = async () => {
-    await playground.stop()
-    await queue.close()
-    await presenter.stop()
-    pictures.close()
-    await jobs.close()
-  }
+  const program = await openProgram({
+    openJobs: () => openJobStore({ dataDir }),
+    openPictures: () => openPictureStore({ dataDir, days: 30, log }),
+    startEngine: async () => new SquareEngine(),
+    limits: { jobsPerMinute: 1000, waitingPerPerson, waitingPerGuild: 50 },
+    variationStrength: 0.25,
+    log,
+  })
+  const { rooms } = program
+  const playground = createPlayground({ ...quiet, ...options, dataDir }, rooms)
+  program.add(playground)
+  await program.start(playground)
+  const stop = () => program.stop()
   const clear = async () => {
     await stop()
     await rm(dataDir, { recursive: true, force: true })
   }
-  return { ...rooms, playground, engine, dataDir, lines, stop, clear }
+  return { ...rooms, playground, engine: program.engine as SquareEngine, dataDir, lines, stop, clear }
 }

@@ -2,18 +2,29 @@
 
 import type { Message } from '../../src/bot/playground/message.ts'
 
+export interface VisitorOptions {
+  /** Sent with everything, as a proxy would. */
+  readonly headers?: Readonly<Record<string, string>>
+  /** The cookie of a login. */
+  readonly login?: string
+}
+
 export class Visitor {
   readonly #address: string
+  readonly #headers: Readonly<Record<string, string>>
   cookie = ''
 
-  private constructor(address: string) {
+  private constructor(address: string, headers: Readonly<Record<string, string>> = {}) {
     this.#address = address
+    this.#headers = headers
   }
 
-  static async arrive(address: string): Promise<Visitor> {
-    const visitor = new Visitor(address)
+  static async arrive(address: string, { headers, login }: VisitorOptions = {}): Promise<Visitor> {
+    const visitor = new Visitor(address, headers)
+    if (login) visitor.cookie = login
     const response = await visitor.post('/api/session', {})
-    visitor.cookie = response.headers.get('set-cookie')!.split(';')[0]!
+    const own = response.headers.get('set-cookie')!.split(';')[0]!
+    visitor.cookie = login ? `${login}; ${own}` : own
     return visitor
   }
 
@@ -25,7 +36,7 @@ export class Visitor {
   }
 
   get(path: string, headers: Record<string, string> = {}): Promise<Response> {
-    return fetch(this.#address + path, { headers: { cookie: this.cookie, ...headers } })
+    return fetch(this.#address + path, { headers: { cookie: this.cookie, ...this.#headers, ...headers } })
   }
 
   head(path: string): Promise<Response> {
@@ -35,7 +46,13 @@ export class Visitor {
   post(path: string, body: unknown, headers: Record<string, string> = {}): Promise<Response> {
     return fetch(this.#address + path, {
       method: 'POST',
-      headers: { cookie: this.cookie, origin: this.#address, 'content-type': 'application/json', ...headers },
+      headers: {
+        cookie: this.cookie,
+        origin: this.#address,
+        'content-type': 'application/json',
+        ...this.#headers,
+        ...headers,
+      },
       body: typeof body === 'string' ? body : JSON.stringify(body),
     })
   }

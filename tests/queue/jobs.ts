@@ -7,8 +7,9 @@ import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
 import { isFinished, type Job, newJobId, type Progress } from '../../src/job/job.ts'
 import type { Request } from '../../src/job/request.ts'
+import { openProgram, type Program } from '../../src/program.ts'
 import type { Limits } from '../../src/queue/limits.ts'
-import { JobQueue } from '../../src/queue/queue.ts'
+import type { JobQueue } from '../../src/queue/queue.ts'
 import { openJobStore } from '../../src/store/jobs.ts'
 import { openPictureStore } from '../../src/store/pictures.ts'
 import type { JobStore, PictureStore } from '../../src/store/store.ts'
@@ -56,6 +57,7 @@ export async function temporaryFolder(): Promise<string> {
 }
 
 export interface House {
+  readonly program: Program
   readonly queue: JobQueue
   readonly engine: LedEngine
   readonly jobs: JobStore
@@ -66,7 +68,7 @@ export interface House {
   /** The job once it is in this state. */
   reached(id: string, state: Job['state']): Promise<Job>
   /** Ends as an orderly stop does. */
-  close(): Promise<void>
+  stop(): Promise<void>
 }
 
 export interface HouseOptions {
@@ -79,18 +81,24 @@ export interface HouseOptions {
 export async function openHouse(options: HouseOptions = {}): Promise<House> {
   const dataDir = options.dataDir ?? (await temporaryFolder())
   const log: string[] = []
-  const realJobs = await openJobStore({ dataDir })
-  const realPictures = await openPictureStore({ dataDir, days: 30, log: (line) => log.push(line) })
-  const jobs = options.jobs?.(realJobs) ?? realJobs
-  const pictures = options.pictures?.(realPictures) ?? realPictures
-  const engine = new LedEngine()
-  const queue = new JobQueue({
-    jobs,
-    pictures,
-    engine,
+  const write = (line: string) => log.push(line)
+  const program = await openProgram({
+    openJobs: async () => {
+      const jobs = await openJobStore({ dataDir })
+      return options.jobs?.(jobs) ?? jobs
+    },
+    openPictures: async () => {
+      const pictures = await openPictureStore({ dataDir, days: 30, log: write })
+      return options.pictures?.(pictures) ?? pictures
+    },
+    startEngine: async () => new LedEngine(),
     limits: { jobsPerMinute: 1000, waitingPerPerson: 100, waitingPerGuild: 100, ...options.limits },
-    log: (line) => log.push(line),
+    variationStrength: 0.25,
+    log: write,
   })
+  const stop = () => program.stop()
+  onTestFinished(stop)
+  const { queue, pictures } = program.rooms
   const changes: House['changes'] = []
   queue.on('change', (job, progress) => changes.push({ job, progress }))
   const reached = async (id: string, state: Job['state']) => {
@@ -101,14 +109,15 @@ export async function openHouse(options: HouseOptions = {}): Promise<House> {
       await once(queue, 'change')
     }
   }
-  let open = true
-  const close = async () => {
-    if (!open) return
-    open = false
-    await queue.close()
-    realPictures.close()
-    await realJobs.close()
+  return {
+    program,
+    queue,
+    engine: program.engine as LedEngine,
+    jobs: program.jobs,
+    pictures,
+    log,
+    changes,
+    reached,
+    stop,
   }
-  onTestFinished(close)
-  return { queue, engine, jobs, pictures, log, changes, reached, close }
 }

@@ -1,9 +1,14 @@
 import { describe, expect, it, vi } from 'vitest'
+import { viewOf } from '../../src/bot/view.ts'
 import { EngineError } from '../../src/engine/errors.ts'
 import { UserError } from '../../src/job/errors.ts'
+import type { Job } from '../../src/job/job.ts'
 import { StoreError } from '../../src/store/errors.ts'
 import type { JobStore } from '../../src/store/store.ts'
 import { newJob, openHouse, request, temporaryFolder } from './jobs.ts'
+
+/** Longer than any machine takes. */
+const WAIT = { timeout: 60_000 }
 
 describe('a job', () => {
   it('is stored before it is queued, drawn, kept, and then forgotten by the memory', async () => {
@@ -85,7 +90,7 @@ describe('a job', () => {
     await queue.cancel(ids[2]!)
     expect(queue.progress(ids[3]!).position).toBe(1)
     const told = () => changes.filter(({ job }) => job.id === ids[3]).map(({ progress }) => progress.position)
-    await vi.waitFor(() => expect(told()).toEqual([3, 2, 1]))
+    await vi.waitFor(() => expect(told()).toEqual([3, 2, 1]), WAIT)
   })
 
   it('knows the speed of the model after a restart', async () => {
@@ -94,7 +99,7 @@ describe('a job', () => {
     const { id } = await before.queue.add(newJob())
     ;(await before.engine.call(1)).finish()
     await before.reached(id, 'done')
-    await before.close()
+    await before.stop()
     const after = await openHouse({ dataDir })
     await after.queue.recover()
     const next = await after.queue.add(newJob())
@@ -146,16 +151,14 @@ describe('cancel and delete', () => {
       writing = resolve
     })
     const house = await openHouse({
-      pictures: (store) => ({
-        read: (job, index) => store.read(job, index),
-        has: (job) => store.has(job),
-        remove: (job) => store.remove(job),
-        write: async (job, index, png) => {
-          writing()
-          await written
-          await store.write(job, index, png)
-        },
-      }),
+      pictures: (store) =>
+        instead(store, {
+          write: async (job, index, png) => {
+            writing()
+            await written
+            await store.write(job, index, png)
+          },
+        }),
     })
     const { id } = await house.queue.add(newJob())
     ;(await house.engine.call(1)).finish()
@@ -191,7 +194,7 @@ describe('cancel and delete', () => {
 })
 
 describe('limits', () => {
-  it('lets as many wait as stated, of a person and of a guild, and says so in words', async () => {
+  it('lets as many jobs of a person and as many people of a guild wait as stated, and says so in words', async () => {
     const { queue, engine } = await openHouse({ limits: { waitingPerPerson: 2, waitingPerGuild: 3 } })
     await queue.add(newJob({ author: 'ann' }))
     await engine.call(1)
@@ -200,17 +203,21 @@ describe('limits', () => {
     await expect(queue.add(newJob({ author: 'ann' }))).rejects.toThrow(
       'You have 2 jobs waiting, and 2 is the most for one person; cancel one, or ask again when one has started.',
     )
-    await queue.add(newJob({ author: 'bob' }))
-    await queue.add(newJob({ author: 'cid' }))
+    // Whoever asks for much takes nobody's place.
+    for (const author of ['bob', 'cid', 'bob', 'cid']) await queue.add(newJob({ author }))
     const refusal = await queue.add(newJob({ author: 'dan' })).catch((error) => error)
     expect(refusal).toBeInstanceOf(UserError)
-    expect(refusal).toMatchObject({ code: 'limit', message: expect.stringContaining('3 jobs are waiting here') })
+    expect(refusal).toMatchObject({
+      code: 'limit',
+      message: expect.stringContaining('3 people have jobs waiting here'),
+    })
     await queue.cancel(waiting.id)
-    await queue.add(newJob({ author: 'ann' }))
+    await queue.add(newJob({ author: 'dan' }))
+    await expect(queue.add(newJob({ author: 'eve' }))).rejects.toMatchObject({ code: 'limit' })
   })
 
   it('holds when 200 ask at once', async () => {
-    const { queue, jobs } = await openHouse({ limits: { waitingPerPerson: 100, waitingPerGuild: 10 } })
+    const { queue, jobs } = await openHouse({ limits: { waitingPerPerson: 10, waitingPerGuild: 10 } })
     const answers = await Promise.allSettled(Array.from({ length: 200 }, () => queue.add(newJob())))
     // One may have started by then; not more.
     const taken = answers.filter(({ status }) => status === 'fulfilled').length
@@ -223,7 +230,7 @@ describe('limits', () => {
     const dataDir = await temporaryFolder()
     const before = await openHouse({ dataDir })
     for (let i = 0; i < 5; i++) await before.queue.add(newJob())
-    await before.close()
+    await before.stop()
     const after = await openHouse({ dataDir, limits: { waitingPerPerson: 1, waitingPerGuild: 1 } })
     expect(await after.queue.recover()).toHaveLength(5)
     await expect(after.queue.add(newJob())).rejects.toMatchObject({ code: 'limit' })
@@ -280,39 +287,131 @@ describe('when something breaks', () => {
     await reached(id, 'done')
   })
 
-  it('fails a job aloud when its pictures cannot be kept, and loses nothing else', async () => {
+  it('fails a job aloud when its own pictures cannot be kept, and loses nothing else', async () => {
     const { queue, engine, reached } = await openHouse({
-      pictures: (store) => ({
-        read: (job, index) => store.read(job, index),
-        has: (job) => store.has(job),
-        remove: (job) => store.remove(job),
-        write: () => Promise.reject(new StoreError('full', '/data is full.')),
-      }),
+      pictures: (store) =>
+        instead(store, {
+          write: (job, index, png) =>
+            job === first.id
+              ? Promise.reject(new StoreError('failed', '/data is broken.'))
+              : store.write(job, index, png),
+        }),
     })
     const [first, second] = [await queue.add(newJob()), await queue.add(newJob())]
     ;(await engine.call(1)).finish()
     expect((await reached(first.id, 'failed')).error).toMatch(/^Sorry, .*kept/)
     ;(await engine.call(2)).finish()
-    await reached(second.id, 'failed')
+    await reached(second.id, 'done')
+  })
+})
+
+describe('while the store cannot be written', () => {
+  it('the line waits, says so once, and goes on; no job fails', async () => {
+    const full = failing()
+    const { queue, engine, log, changes, reached } = await openHouse({ jobs: full.wrap })
+    const jobs = [await queue.add(newJob()), await queue.add(newJob()), await queue.add(newJob())]
+    const [first, second] = jobs as [Job, Job]
+    const call = await engine.call(1)
+    full.on = true
+    call.step(9, 10)
+    call.finish()
+    const told = () => changes.filter(({ progress }) => progress.paused).map(({ job }) => job.id)
+    await vi.waitFor(() => expect(told().toSorted()).toEqual(jobs.map(({ id }) => id).toSorted()), WAIT)
+    expect(queue.progress(second.id)).toMatchObject({ position: 1, paused: true })
+    expect(viewOf(second, queue.progress(second.id)).status).toMatch(/^Queued · next in line · paused/)
+    expect(await queue.get(first.id)).toMatchObject({ state: 'running' })
+    expect(log.filter((line) => line.includes('/data is full'))).toHaveLength(1)
+    expect(engine.calls).toHaveLength(1)
+
+    full.on = false
+    await reached(first.id, 'done')
+    for (const count of [2, 3]) (await engine.call(count)).finish()
+    for (const { id } of jobs) expect(await reached(id, 'done')).toMatchObject({ attempts: 1 })
+    expect(queue.progress(second.id).paused).toBeUndefined()
+    expect(log.filter((line) => line.includes('goes on'))).toHaveLength(1)
   })
 
-  it('fails a job aloud when its end cannot be stored, and draws it after a restart', async () => {
+  it('a job waits to start, and its pictures and its message wait to be recorded', async () => {
+    const full = failing()
+    let pictureFull = true
+    const { queue, engine, jobs, reached } = await openHouse({
+      jobs: full.wrap,
+      pictures: (store) =>
+        instead(store, {
+          write: (job, index, png) =>
+            pictureFull ? Promise.reject(new StoreError('full', '/data is full.')) : store.write(job, index, png),
+        }),
+    })
+    const { id } = await queue.add(newJob())
+    full.on = true
+    const placed = queue.placed(id, 'message 1')
+    const next = await queue.add(newJob()).catch((error) => error)
+    expect(next).toMatchObject({ code: 'unavailable' })
+    full.on = false
+    expect((await placed).place.message).toBe('message 1')
+    ;(await engine.call(1)).finish()
+    await vi.waitFor(() => expect(queue.progress(id).paused).toBe(true), WAIT)
+    pictureFull = false
+    expect(await reached(id, 'done')).toMatchObject({ place: { message: 'message 1' } })
+    full.on = true
+    const answered = queue.answered(id)
+    full.on = false
+    await answered
+    await vi.waitFor(async () => expect(await jobs.unanswered()).toEqual([]), WAIT)
+  })
+
+  it('what was refused is not drawn after a restart, even if the store took it', async () => {
+    const dataDir = await temporaryFolder()
+    let failing = true
+    const { queue, log, stop } = await openHouse({
+      dataDir,
+      jobs: (store) =>
+        instead(store, {
+          put: async (job) => {
+            await store.put(job)
+            if (failing) throw new StoreError('unreachable', 'No answer.')
+          },
+        }),
+    })
+    const job = newJob()
+    await expect(queue.add(job)).rejects.toMatchObject({ code: 'unavailable' })
+    failing = false
+    await vi.waitFor(() => expect(log.join()).toContain('goes on'), WAIT)
+    await stop()
+    const after = await openHouse({ dataDir })
+    expect(await after.queue.recover()).toEqual([])
+    expect(await after.queue.get(job.id)).toMatchObject({ state: 'cancelled' })
+  })
+
+  it('a stop waits for nothing, and after a restart everything is drawn', async () => {
     const dataDir = await temporaryFolder()
     const full = failing()
-    const { queue, engine, jobs, reached, close } = await openHouse({ dataDir, jobs: full.wrap })
-    const { id } = await queue.add(newJob())
-    await engine.call(1)
+    const { queue, engine, stop, changes } = await openHouse({ dataDir, jobs: full.wrap })
+    const ids = [(await queue.add(newJob())).id, (await queue.add(newJob())).id]
+    const call = await engine.call(1)
     full.on = true
-    engine.calls[0]!.finish()
-    await reached(id, 'failed')
-    await expect(queue.answered(id)).rejects.toMatchObject({ code: 'unavailable' })
-    expect(await jobs.get(id)).toMatchObject({ state: 'running' })
-    await close()
-
+    call.finish()
+    await vi.waitFor(() => expect(queue.progress(ids[1]!).paused).toBe(true), WAIT)
+    await stop()
+    expect(changes.filter(({ job }) => job.state === 'failed')).toEqual([])
     const after = await openHouse({ dataDir })
-    expect(await after.queue.recover()).toMatchObject([{ id, state: 'queued' }])
-    ;(await after.engine.call(1)).finish()
-    await after.reached(id, 'done')
+    after.engine.free = true
+    expect((await after.queue.recover()).map(({ id }) => id)).toEqual(ids)
+    for (const id of ids) await after.reached(id, 'done')
+  })
+})
+
+describe('a long line', () => {
+  it('tells a place when it matters: near the front, and in coarse steps', async () => {
+    const { queue, engine, changes, reached } = await openHouse({ limits: { waitingPerPerson: 1000 } })
+    const ids: string[] = []
+    for (let i = 0; i < 100; i++) ids.push((await queue.add(newJob())).id)
+    engine.free = true
+    ;(await engine.call(1)).finish()
+    for (const id of ids) await reached(id, 'done')
+    const told = changes.filter(({ job }) => job.id === ids[99] && job.state === 'queued')
+    const places = told.map(({ progress }) => progress.position!)
+    expect(places).toEqual([99, 50, 20, 10, 5, 3, 2, 1])
   })
 })
 
@@ -323,7 +422,7 @@ describe('a restart', () => {
     const ids: string[] = []
     for (let i = 0; i < 3; i++) ids.push((await before.queue.add(newJob({ request: { ...request, seed: i } }))).id)
     const { signal, request: interrupted } = await before.engine.call(1)
-    await before.close()
+    await before.stop()
     expect(signal!.aborted).toBe(true)
     await expect(before.queue.add(newJob())).rejects.toMatchObject({ code: 'unavailable' })
     expect(before.engine.calls).toHaveLength(1)
@@ -346,7 +445,7 @@ describe('a restart', () => {
     const [told, untold] = [await before.queue.add(newJob()), await before.queue.add(newJob())]
     for (const { id } of [told, untold]) await before.reached(id, 'done')
     await before.queue.answered(told.id)
-    await before.close()
+    await before.stop()
 
     const after = await openHouse({ dataDir })
     expect(await after.queue.recover()).toMatchObject([{ id: untold.id, state: 'done' }])
@@ -369,7 +468,7 @@ describe('a restart', () => {
     const before = await openHouse({ dataDir })
     const [often, tooOften] = [newJob({ state: 'running', attempts: 19 }), newJob({ state: 'running', attempts: 20 })]
     for (const job of [often, tooOften]) await before.jobs.put(job)
-    await before.close()
+    await before.stop()
     const { queue, engine, reached } = await openHouse({ dataDir })
     await queue.recover()
     expect((await reached(tooOften.id, 'failed')).error).toBe(
@@ -380,18 +479,26 @@ describe('a restart', () => {
   })
 })
 
+/** A store of which some methods do something else. */
+function instead<Store extends object>(store: Store, other: Partial<Store>): Store {
+  return new Proxy(store, {
+    get: (target, name) => {
+      const member = Reflect.get(name in other ? other : target, name, target)
+      return typeof member === 'function' ? member.bind(target) : member
+    },
+  })
+}
+
 /** A job store whose disk fills up when the test says so. */
 function failing() {
   const disk = {
     on: false,
-    wrap: (store: JobStore): JobStore => ({
-      get: (id) => store.get(id),
-      unanswered: () => store.unanswered(),
-      getMeasure: (name) => store.getMeasure(name),
-      close: () => store.close(),
-      putMeasure: (name, value) => disk.check().then(() => store.putMeasure(name, value)),
-      put: (job) => disk.check().then(() => store.put(job)),
-    }),
+    wrap: (store: JobStore): JobStore =>
+      instead(store, {
+        putMeasure: (name, value) => disk.check().then(() => store.putMeasure(name, value)),
+        probe: () => disk.check().then(() => store.probe()),
+        put: (job) => disk.check().then(() => store.put(job)),
+      }),
     check: async () => {
       if (disk.on) throw new StoreError('full', '/data is full.')
     },

@@ -4,15 +4,16 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test as base, expect } from 'vitest'
-import { Presenter } from '../../src/bot/presenter.ts'
+import type { Log } from '../../src/bot/platform.ts'
+import type { Presenter } from '../../src/bot/presenter.ts'
 import { createSlack, type SlackOptions } from '../../src/bot/slack/index.ts'
-import { Commands } from '../../src/commands/commands.ts'
+import type { Commands } from '../../src/commands/commands.ts'
 import type { Job } from '../../src/job/job.ts'
-import { JobQueue } from '../../src/queue/queue.ts'
+import { openProgram, type Program } from '../../src/program.ts'
+import type { JobQueue } from '../../src/queue/queue.ts'
 import { openJobStore } from '../../src/store/jobs.ts'
 import { openPictureStore } from '../../src/store/pictures.ts'
 import type { PictureStore } from '../../src/store/store.ts'
-import { model } from '../fakes/engine.ts'
 import { type FakeSlack, startFakeSlack } from '../fakes/slack/index.ts'
 import type { Person } from '../fakes/slack/person.ts'
 import type { Message } from '../fakes/slack/workspace.ts'
@@ -23,40 +24,36 @@ export const WAITING_PER_PERSON = 2
 
 export class Garden {
   readonly slack: FakeSlack
+  readonly program: Program
   readonly queue: JobQueue
   readonly commands: Commands
   readonly presenter: Presenter
   readonly pictures: PictureStore
-  readonly #engine: LedEngine
+  readonly write: Log
   /** What the operator reads. */
   readonly log: string[]
   #taken = 0
 
-  constructor(slack: FakeSlack, queue: JobQueue, pictures: PictureStore, engine: LedEngine, log: string[]) {
+  constructor(slack: FakeSlack, program: Program, log: string[]) {
     this.slack = slack
-    this.queue = queue
-    this.pictures = pictures
-    this.#engine = engine
+    this.program = program
     this.log = log
-    this.presenter = new Presenter(queue, this.write)
-    this.commands = new Commands(queue, model, { variationStrength: 0.25, maxSize: 128 })
-  }
-
-  readonly write = (line: string): void => {
-    this.log.push(line)
-    this.slack.workspace.changed()
+    this.queue = program.rooms.queue
+    this.commands = program.rooms.commands
+    this.presenter = program.rooms.presenter
+    this.pictures = program.rooms.pictures
+    this.write = program.rooms.log
   }
 
   /** A bot, not started. */
   bot(options?: Partial<SlackOptions>): ReturnType<typeof createSlack> {
-    const { commands, queue, pictures, presenter, write: log } = this
     const { botToken, appToken, apiUrl } = this.slack
-    return createSlack({ botToken, appToken, apiUrl, ...options }, { commands, queue, pictures, presenter, log })
+    return createSlack({ botToken, appToken, apiUrl, ...options }, this.program.rooms)
   }
 
   /** What the engine is asked next. */
   async call(): Promise<Call> {
-    return this.#engine.call(++this.#taken)
+    return (this.program.engine as LedEngine).call(++this.#taken)
   }
 
   /** The job that a message shows. */
@@ -86,30 +83,31 @@ export interface Fixtures {
 export const test = base.extend<Fixtures>({
   soil: async ({ task: _ }, use) => {
     const dataDir = await mkdtemp(join(tmpdir(), 'seedling-'))
-    const log: string[] = []
-    const write = (line: string) => log.push(line)
-    const jobs = await openJobStore({ dataDir })
-    const pictures = await openPictureStore({ dataDir, days: 30, log: write })
-    const engine = new LedEngine()
-    const limits = { jobsPerMinute: 1000, waitingPerPerson: WAITING_PER_PERSON, waitingPerGuild: 100 }
-    const queue = new JobQueue({ jobs, pictures, engine, limits, log: write })
     const slack = await startFakeSlack()
-    const garden = new Garden(slack, queue, pictures, engine, log)
-    await use(garden)
-    await garden.presenter.stop()
-    await queue.close()
-    pictures.close()
-    await jobs.close()
+    const lines: string[] = []
+    const log = (line: string) => {
+      lines.push(line)
+      slack.workspace.changed()
+    }
+    const program = await openProgram({
+      openJobs: () => openJobStore({ dataDir }),
+      openPictures: () => openPictureStore({ dataDir, days: 30, log }),
+      startEngine: async () => new LedEngine(),
+      limits: { jobsPerMinute: 1000, waitingPerPerson: WAITING_PER_PERSON, waitingPerGuild: 100 },
+      variationStrength: 0.25,
+      log,
+    })
+    await use(new Garden(slack, program, lines))
+    await program.stop()
     await slack.stop()
     await rm(dataDir, { recursive: true })
     expect(slack.violations).toEqual([])
   },
   garden: async ({ soil }, use) => {
     const bot = soil.bot()
-    soil.presenter.add(bot)
-    await bot.start()
+    soil.program.add(bot)
+    await soil.program.start(bot)
     await use(soil)
-    await bot.stop()
   },
   alice: async ({ soil }, use) => use(soil.slack.person('alice')),
   mallory: async ({ soil }, use) => use(soil.slack.person('mallory')),

@@ -12,27 +12,34 @@ import { rung, unescaped } from '../fakes/slack/reading.ts'
 import { methods } from '../fakes/slack/rules.ts'
 import { test } from './garden.ts'
 
-const HOSTILE = [
-  '<!channel> <!here|here> <!everyone>',
-  '<@U00000001> @here @channel #general',
-  '<!subteam^S123|@everyone>',
-  '<https://evil.example|click me> https://evil.example',
-  '*bold* _italic_ ~gone~ `code` :apple: > quote',
-  '&lt;!channel&gt; & < >',
-  '```\n<!channel>\n```',
+/** What is typed, and what is read of it. */
+const HOSTILE: readonly (readonly [string, string])[] = [
+  ['red <!channel> <!here|here> <!everyone>', 'red here'],
+  ['<@U00000001> @here @channel #general', '@here @channel #general'],
+  ['<!subteam^S123|@everyone>', '@everyone'],
+  ['*bold* _italic_ ~gone~ `code` :apple: > quote', '*bold* _italic_ ~gone~ `code` :apple: > quote'],
+  ['&lt;!channel&gt; & < >', '&lt;!channel&gt; & < >'],
+  ['```\n<!channel> x\n```', '``` x ```'],
 ]
 
 describe.concurrent('a prompt', () => {
-  test.for(HOSTILE)('is shown as it was typed and rings nobody: %s', async (typed, { garden, alice }) => {
+  test.for(HOSTILE)('is shown as it was read and rings nobody: %s', async ([typed, read], { garden, alice }) => {
     await alice.types(`/imagine ${typed} --no ${typed}`)
     const message = await garden.slack.nextMessage()
     ;(await garden.call()).finish()
     await message.until(({ buttons }) => buttons.includes('🔄'))
     const { request } = await garden.jobOf(message)
-    expect(request.prompt).toBe(typed.replaceAll('\n', ' '))
+    expect(request.prompt).toBe(read)
     expect(message.shown).toContain(`${request.prompt}\nwithout ${request.prompt}\n`)
     expect(message.rung).toEqual([])
     expect(message.links).toEqual([])
+  })
+
+  test('with links is refused, and the answer makes none of them', async ({ garden, alice }) => {
+    await alice.types('/imagine <https://evil.example|click me> https://evil.example')
+    const heard = await alice.hears()
+    expect(heard.shown).toContain('prompt holds a link, “https://evil.example|click”')
+    expect([heard.rung, heard.links, garden.slack.messages]).toEqual([[], [], []])
   })
 
   test('that breaks a rule is quoted as it was typed', async ({ garden, alice }) => {

@@ -48,7 +48,9 @@ describe.concurrent('/imagine', () => {
     await alice.types('/imagine a red apple --steps 900')
     expect((await alice.hears()).shown).toBe('steps is “900”; it must be a whole number from 1 to 100.')
     await alice.types('/imagine a red apple --speed 900')
-    expect((await alice.hears()).shown).toContain('--speed is not an option; use --negative, --seed')
+    expect((await alice.hears()).shown).toContain(
+      '--speed is not an option (did you mean --seed?); use --negative, --seed',
+    )
     await alice.types('/imagine --seed 7')
     expect((await alice.hears()).shown).toContain('prompt is empty')
     await drawn(garden, mallory, '/imagine a pear')

@@ -1,15 +1,18 @@
-import { cp, mkdir, readFile, truncate, writeFile } from 'node:fs/promises'
+import { chmod, readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest'
+import Libsql from 'libsql'
+import { afterEach, describe, expect, it, onTestFinished, test, vi } from 'vitest'
 import type { Job } from '../../src/job/job.ts'
 import { JOB_DAYS, keyvJobStore, openJobStore } from '../../src/store/jobs.ts'
 import type { Adapter, Database } from '../../src/store/keyv.ts'
 import type { JobStore } from '../../src/store/store.ts'
-import { FakeRedis } from '../fakes/redis.ts'
 import { newJob, request, temporaryFolder } from '../queue/jobs.ts'
+import { hasRedis, startRedis } from '../redis.ts'
 
 const DAY_MS = 86_400_000
+/** Longer than any machine takes. */
+const WAIT = { timeout: 60_000 }
 
 async function fileStore(): Promise<JobStore> {
   const store = await openJobStore({ dataDir: await temporaryFolder() })
@@ -17,23 +20,19 @@ async function fileStore(): Promise<JobStore> {
   return store
 }
 
-async function redis(password?: string): Promise<{ server: FakeRedis; port: number }> {
-  const server = new FakeRedis(password)
-  onTestFinished(() => server.close())
-  return { server, port: await server.listen() }
-}
-
 async function redisStore(): Promise<JobStore> {
-  const { port } = await redis()
-  const store = await openJobStore({ dataDir: '/nowhere', redisUrl: `redis://127.0.0.1:${port}` })
+  const { url } = await startRedis()
+  const store = await openJobStore({ dataDir: '/nowhere', redisUrl: url })
   onTestFinished(() => store.close())
   return store
 }
 
 describe.each([
-  ['a file', fileStore],
-  ['Redis (a fake server)', redisStore],
-])('jobs in %s', (_, open) => {
+  ['a file', fileStore, true],
+  ['Redis', redisStore, hasRedis],
+])('jobs in %s', (_, open, isHere) => {
+  const it = test.runIf(isHere)
+
   it('come back as they were stored', async () => {
     const store = await open()
     const job = newJob({ request: { ...request, prompt: ':🍎 “apple”\n\u0000\u202e' }, parent: { job: 'a', index: 1 } })
@@ -141,6 +140,20 @@ describe('a store that fails', () => {
     await (await openJobStore({ dataDir })).close()
   })
 
+  it('gives files and folders to nobody else', async () => {
+    const dataDir = join(await temporaryFolder(), 'data')
+    const modeOf = async (path: string) => (await stat(path)).mode & 0o777
+    const store = await openJobStore({ dataDir })
+    await store.put(newJob())
+    expect(await modeOf(dataDir)).toBe(0o700)
+    for (const name of await readdir(dataDir)) expect([name, await modeOf(join(dataDir, name))]).toEqual([name, 0o600])
+    await store.close()
+    // As an older Seedling left it.
+    await chmod(join(dataDir, 'jobs.db'), 0o644)
+    await (await openJobStore({ dataDir })).close()
+    expect(await modeOf(join(dataDir, 'jobs.db'))).toBe(0o600)
+  })
+
   it.each([
     ['is no database', (file: string) => writeFile(file, 'hello')],
     ['is random', async (file: string) => writeFile(file, crypto.getRandomValues(new Uint8Array(20_000)))],
@@ -152,20 +165,26 @@ describe('a store that fails', () => {
         await writeFile(file, bytes.fill(0xaa, 100, 4000))
       },
     ],
-  ])('says so when the file %s, and leaves it as it is', async (_, damage) => {
+  ])('keeps the file when it %s, names it, and goes on', async (_, damage) => {
     const dataDir = await temporaryFolder()
     const store = await openJobStore({ dataDir })
     for (let i = 0; i < 50; i++) await store.put(newJob())
     await store.close()
     const file = join(dataDir, 'jobs.db')
     await damage(file)
-    await mkdir(join(dataDir, 'copy'))
-    await cp(file, join(dataDir, 'copy', 'jobs.db'))
-    await expect(openJobStore({ dataDir })).rejects.toMatchObject({
-      code: 'damaged',
-      message: expect.stringMatching(/jobs\.db is damaged: put a backup in its place, or move it away/),
-    })
-    expect(await readFile(file)).toEqual(await readFile(join(dataDir, 'copy', 'jobs.db')))
+    const damaged = await readFile(file)
+    const log: string[] = []
+    const next = await openJobStore({ dataDir, log: (line) => log.push(line) })
+    expect(log).toEqual([expect.stringMatching(/jobs\.db is damaged and is kept as .*\.recover \|/)])
+    const [, kept] = / kept as (\S+); /.exec(log[0]!)!
+    expect(await readFile(kept!)).toEqual(damaged)
+    const job = newJob()
+    await next.put(job)
+    await next.close()
+    const again = await openJobStore({ dataDir, log: (line) => log.push(line) })
+    expect(await again.unanswered()).toEqual([job])
+    await again.close()
+    expect(log).toHaveLength(1)
   })
 
   it('forgets a job when its time is over, whether or not anybody asks for it', async () => {
@@ -186,25 +205,148 @@ describe('a store that fails', () => {
   })
 })
 
-describe('Redis', () => {
+describe('broken records', () => {
+  const good = newJob()
+  const whole = JSON.stringify({ value: good })
+  const { request: _, ...withoutRequest } = good
+  const broken: Record<string, string> = {
+    '00000000000000a1': 'hello',
+    '00000000000000a2': whole.slice(0, 100),
+    '00000000000000a3': '{"value":null}',
+    '00000000000000a4': '{"value":42}',
+    '00000000000000a5': whole, // Another job's.
+    '00000000000000a6': JSON.stringify({ value: { ...withoutRequest, id: '00000000000000a6' } }),
+    '00000000000000a7': JSON.stringify({ value: { ...good, id: '00000000000000a7', state: 'dreaming' } }),
+  }
+
+  async function expectSetAside(store: JobStore, log: string[]): Promise<void> {
+    expect(await store.unanswered()).toEqual([good])
+    for (const id of Object.keys(broken)) {
+      expect(log.filter((line) => line.includes(`job "${id}" was set aside`))).toHaveLength(1)
+      expect(await store.get(id)).toBeUndefined()
+    }
+    expect(log).toHaveLength(Object.keys(broken).length)
+    expect(await store.unanswered()).toEqual([good])
+  }
+
+  it('of a file are set aside, and the others are found', async () => {
+    const dataDir = await temporaryFolder()
+    const before = await openJobStore({ dataDir })
+    await before.put(good)
+    await before.close()
+    const database = new Libsql(join(dataDir, 'jobs.db'))
+    for (const [id, text] of Object.entries(broken)) {
+      database.prepare('INSERT INTO "seedling:jobs" VALUES (?, ?, NULL)').run(id, text)
+      database.prepare('INSERT INTO "seedling:unanswered" VALUES (?, ?, NULL)').run(id, 'nonsense')
+    }
+    database.prepare('INSERT INTO "seedling:measures" VALUES (?, ?, NULL)').run('speed', 'fast')
+    database.close()
+
+    const log: string[] = []
+    const store = await openJobStore({ dataDir, log: (line) => log.push(line) })
+    await expectSetAside(store, log)
+    expect(await store.getMeasure('speed')).toBeUndefined()
+    await store.close()
+    const after = new Libsql(join(dataDir, 'jobs.db'))
+    const rows = after.prepare('SELECT key, value FROM "seedling:aside" ORDER BY key').all()
+    after.close()
+    expect(rows).toEqual(Object.entries(broken).map(([key, value]) => ({ key, value })))
+  })
+
+  it.runIf(hasRedis)('of Redis are set aside, and the others are found', async () => {
+    const server = await startRedis()
+    const client = await server.client()
+    for (const [id, text] of Object.entries(broken)) {
+      await client.set(`seedling:jobs::${id}`, text)
+      await client.set(`seedling:unanswered::${id}`, 'nonsense')
+    }
+    const log: string[] = []
+    const store = await openJobStore({ dataDir: '/nowhere', redisUrl: server.url, log: (line) => log.push(line) })
+    onTestFinished(() => store.close())
+    await store.put(good)
+    await expectSetAside(store, log)
+    for (const [id, text] of Object.entries(broken)) {
+      expect(await client.get(`seedling:aside:seedling:jobs::${id}`)).toBe(text)
+    }
+  })
+})
+
+describe('versions', () => {
+  it('brings up a file that was made before there were versions, without the tokens of interactions that ended', async () => {
+    const dataDir = await temporaryFolder()
+    const database = new Libsql(join(dataDir, 'jobs.db'))
+    for (const name of ['jobs', 'unanswered', 'measures']) {
+      database.exec(
+        `CREATE TABLE "seedling:${name}" (key TEXT PRIMARY KEY, value TEXT NOT NULL, expires INTEGER) WITHOUT ROWID`,
+      )
+    }
+    const place = { platform: 'discord', guild: 'g', channel: 'c', reply: '/webhooks/1/a-secret-token' }
+    const old = newJob({ place, state: 'failed', answeredAt: 1 })
+    const insert = database.prepare('INSERT INTO "seedling:jobs" VALUES (?, ?, NULL)')
+    insert.run(old.id, JSON.stringify({ value: old }))
+    insert.run('x', 'no JSON')
+    database.close()
+    const store = await openJobStore({ dataDir })
+    const { reply: _, ...rest } = place
+    expect(await store.get(old.id)).toEqual({ ...old, place: rest })
+    await store.close()
+    expect((await readFile(join(dataDir, 'jobs.db'))).includes('a-secret-token')).toBe(false)
+  })
+
+  it('leaves alone what a newer Seedling wrote', async () => {
+    const dataDir = await temporaryFolder()
+    await (await openJobStore({ dataDir })).close()
+    const database = new Libsql(join(dataDir, 'jobs.db'))
+    database.exec('PRAGMA user_version = 99')
+    database.close()
+    await expect(openJobStore({ dataDir })).rejects.toMatchObject({
+      code: 'version',
+      message: expect.stringMatching(/jobs\.db was written by a newer Seedling \(version 99.*SEEDLING_DATA/),
+    })
+  })
+
+  it('says so where the tables are not ours', async () => {
+    const dataDir = await temporaryFolder()
+    const database = new Libsql(join(dataDir, 'jobs.db'))
+    database.exec('CREATE TABLE "seedling:jobs" (id TEXT, job TEXT)')
+    database.close()
+    const error = await openJobStore({ dataDir }).catch((error) => error)
+    expect(error).toMatchObject({ name: 'StoreError', code: 'version' })
+    expect(error.message).toMatch(/jobs\.db holds other tables than Seedling's/)
+    expect(error.message).not.toContain('SQLITE_ERROR')
+  })
+
+  it.runIf(hasRedis)('leaves alone what a newer Seedling wrote to Redis', async () => {
+    const server = await startRedis()
+    await (await server.client()).set('seedling:version', '99')
+    await expect(openJobStore({ dataDir: '/nowhere', redisUrl: server.url })).rejects.toMatchObject({ code: 'version' })
+  })
+})
+
+describe.runIf(hasRedis)('Redis', () => {
   it('is given an end to every record, under names of our own', async () => {
-    const { server, port } = await redis()
-    const store = await openJobStore({ dataDir: '/nowhere', redisUrl: `redis://127.0.0.1:${port}` })
+    const server = await startRedis()
+    const store = await openJobStore({ dataDir: '/nowhere', redisUrl: server.url })
     const job = newJob()
     await store.put(job)
-    expect([...server.values.keys()]).toEqual([`seedling:unanswered::${job.id}`, `seedling:jobs::${job.id}`])
-    expect([...server.ttls.values()]).toEqual([JOB_DAYS * DAY_MS, JOB_DAYS * DAY_MS])
+    const client = await server.client()
+    const records = (await client.keys('*')).filter((key) => key.includes('::')).toSorted()
+    expect(records).toEqual([`seedling:jobs::${job.id}`, `seedling:unanswered::${job.id}`])
+    for (const key of records) {
+      expect(await client.pTTL(key)).toBeGreaterThan((JOB_DAYS - 1) * DAY_MS)
+      expect(await client.pTTL(key)).toBeLessThanOrEqual(JOB_DAYS * DAY_MS)
+    }
     await store.close()
   })
 
   it('gives one clear error when nobody answers, without the password', async () => {
-    const { server, port } = await redis()
-    await server.close()
-    const redisUrl = `redis://user:secret@127.0.0.1:${port}`
+    const server = await startRedis()
+    await server.kill()
+    const redisUrl = `redis://user:secret@127.0.0.1:${server.port}`
     const error = await openJobStore({ dataDir: '/nowhere', redisUrl }).catch((error) => error)
     expect(error).toMatchObject({ name: 'StoreError', code: 'unreachable' })
     expect(error.message).toBe(
-      `Redis at 127.0.0.1:${port} does not answer (connect ECONNREFUSED 127.0.0.1:${port}): start it, correct REDIS_URL, or unset that to keep jobs in a file.`,
+      `Redis at 127.0.0.1:${server.port} does not answer (connect ECONNREFUSED 127.0.0.1:${server.port}): start it, correct REDIS_URL, or unset that to keep jobs in a file.`,
     )
   })
 
@@ -213,31 +355,95 @@ describe('Redis', () => {
   })
 
   it('names a wrong password', async () => {
-    const { port } = await redis('right')
+    const { port } = await startRedis('right')
     const opening = openJobStore({ dataDir: '/nowhere', redisUrl: `redis://:wrong@127.0.0.1:${port}` })
     await expect(opening).rejects.toThrow(`Redis at 127.0.0.1:${port} refused the password: correct it in REDIS_URL.`)
   })
 
   it('can be left while it is away', async () => {
-    const { server, port } = await redis()
-    const store = await openJobStore({ dataDir: '/nowhere', redisUrl: `redis://127.0.0.1:${port}` })
-    await server.close()
+    const server = await startRedis()
+    const store = await openJobStore({ dataDir: '/nowhere', redisUrl: server.url })
+    await server.kill()
     await expect(store.get('0123456789abcdef')).rejects.toMatchObject({ code: 'unreachable' })
     await store.close()
   })
 
-  it('rejects a put while it is full or away, and goes on when it is back', async () => {
-    const { server, port } = await redis()
-    const store = await openJobStore({ dataDir: '/nowhere', redisUrl: `redis://127.0.0.1:${port}` })
+  it('rejects a put while it is full, away or silent, and goes on when it is back', async () => {
+    const server = await startRedis()
+    const store = await openJobStore({ dataDir: '/nowhere', redisUrl: server.url })
     onTestFinished(() => store.close())
-    server.refusing = 'OOM command not allowed when used memory > maxmemory.'
+    const client = await server.client()
+    await client.configSet('maxmemory', '1')
     await expect(store.put(newJob())).rejects.toMatchObject({ code: 'full' })
-    await server.close()
+    await client.configSet('maxmemory', '0')
+    await store.put(newJob())
+
+    server.freeze()
     await expect(store.put(newJob())).rejects.toMatchObject({ code: 'unreachable' })
-    const again = new FakeRedis()
-    onTestFinished(() => again.close())
-    await again.listen(port)
-    await vi.waitFor(() => store.put(newJob()), { timeout: 10_000 })
+    server.thaw()
+    await vi.waitFor(() => store.put(newJob()), WAIT)
+
+    await server.kill()
+    await expect(store.put(newJob())).rejects.toMatchObject({ code: 'unreachable' })
+    await server.start()
+    await vi.waitFor(() => store.put(newJob()), WAIT)
+  })
+})
+
+describe.runIf(hasRedis)('two programs on one Redis', () => {
+  it('take turns: the second waits, says so once, and takes over when the first ends', async () => {
+    const server = await startRedis()
+    const first = await openJobStore({ dataDir: '/nowhere', redisUrl: server.url })
+    const log: string[] = []
+    let opened = false
+    const opening = openJobStore({ dataDir: '/nowhere', redisUrl: server.url, log: (line) => log.push(line) })
+    opening.then(() => {
+      opened = true
+    })
+    await vi.waitFor(() => expect(log).toEqual([expect.stringMatching(/in use by another Seedling.*takes over/)]), WAIT)
+    const job = newJob()
+    await first.put(job)
+    expect(opened).toBe(false)
+    await first.close()
+    const second = await opening
+    onTestFinished(() => second.close())
+    expect(await second.unanswered()).toEqual([job])
+    expect(log).toHaveLength(1)
+  })
+
+  it('a wait can be given up', async () => {
+    const server = await startRedis()
+    const first = await openJobStore({ dataDir: '/nowhere', redisUrl: server.url })
+    onTestFinished(() => first.close())
+    const giveUp = new AbortController()
+    const log = () => giveUp.abort(new Error('No more.'))
+    const second = openJobStore({ dataDir: '/nowhere', redisUrl: server.url, log, signal: giveUp.signal })
+    await expect(second).rejects.toThrow('No more.')
+  })
+
+  it('one that was taken for dead writes nothing any more, however late', async () => {
+    const server = await startRedis()
+    const first = await openJobStore({ dataDir: '/nowhere', redisUrl: server.url })
+    onTestFinished(() => first.close())
+    const job = newJob()
+    await first.put(job)
+    // As if it had been stopped for longer than its lease runs.
+    await (await server.client()).del('seedling:lease')
+    const second = await openJobStore({ dataDir: '/nowhere', redisUrl: server.url })
+    onTestFinished(() => second.close())
+    await second.put({ ...job, state: 'running' })
+    await expect(first.put({ ...job, state: 'failed' })).rejects.toMatchObject({ name: 'StoreError', code: 'lost' })
+    expect(first.lost.aborted).toBe(true)
+    expect(await second.get(job.id)).toMatchObject({ state: 'running' })
+  })
+
+  it('a lease outlives a Redis that was away for longer, or that forgot everything', async () => {
+    const server = await startRedis()
+    const store = await openJobStore({ dataDir: '/nowhere', redisUrl: server.url })
+    onTestFinished(() => store.close())
+    await (await server.client()).flushAll()
+    await store.put(newJob())
+    expect(store.lost.aborted).toBe(false)
   })
 })
 
@@ -262,11 +468,14 @@ function memory(disk: Map<string, Map<string, string>>, crash = Number.POSITIVE_
           return table.delete(key)
         },
         clear: async () => table.clear(),
+        setAside: async (key) => void table.delete(key),
         iterator: async function* () {
           yield* [...table]
         },
       }
     },
+    aside: 'nowhere',
+    lost: new AbortController().signal,
     error: (cause) => cause as Error,
     close: async () => {},
   }

@@ -4,23 +4,28 @@ import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { createAdaptorServer } from '@hono/node-server'
-import { Hono } from 'hono'
-import type { Job } from '../../job/job.ts'
+import { type Context, Hono } from 'hono'
+import { UserError } from '../../job/errors.ts'
+import type { Author, Job } from '../../job/job.ts'
 import type { Platform } from '../platform.ts'
 import type { Rooms } from '../rooms.ts'
 import { type View, viewOf } from '../view.ts'
+import { addressOf, isSecure } from './address.ts'
+import { type DoorOptions, isOpened, openDoor } from './door.ts'
+import { limitSockets, type PlaygroundLimits, UnfinishedJobs } from './limits.ts'
 import { messageOfView } from './message.ts'
 import { readPage } from './page-files.ts'
 import { routes } from './routes.ts'
-import { fromThePage, headers, knownHost, smallBody } from './security.ts'
 import { type Stream, Streams } from './streams.ts'
+import { askerOf } from './visitor.ts'
 
-export interface PlaygroundOptions {
-  readonly host: string
+export interface PlaygroundOptions extends DoorOptions {
   /** 0 = any free one. */
   readonly port: number
   /** The model's name, for the page. */
   readonly model: string
+  /** What one address, and all together, may have; counted where others can reach the page. */
+  readonly limits: PlaygroundLimits
   /** Where the built page lies; beside this file unless set. */
   readonly pageFolder?: string
 }
@@ -36,25 +41,40 @@ const GRACE_MS = 1000
 
 export function createPlayground(options: PlaygroundOptions, rooms: Rooms): Playground {
   const { host, port, model, pageFolder = fileURLToPath(new URL('./page', import.meta.url)) } = options
+  const trustsProxy = options.trustsProxy ?? false
   const streams = new Streams()
   /** Jobs that a crash cut off before their visitor's page heard of them, by visitor. */
   const unheard = new Map<string, Set<string>>()
+  const unfinished = isOpened(options) ? new UnfinishedJobs(options.limits, rooms.queue) : undefined
+  const add = (from: string, make: () => Promise<Job>) => (unfinished ? unfinished.add(from, make) : make())
+  const origin = (c: Context) => ({ address: addressOf(c, trustsProxy), secure: isSecure(c, trustsProxy) })
   let server: Server | undefined
   let address = ''
 
   function push(job: Job, view: View): boolean {
-    const pages = streams.showing(job.id, job.place.channel)
-    for (const stream of pages) stream.send(job.id, 'job', messageOfView(job, view, stream.visitor))
-    return pages.some((stream) => stream.visitor === job.place.channel)
+    const pages = streams.of(job.place.channel)
+    for (const stream of pages) stream.send(job.id, 'job', messageOfView(job, view, stream.visitor.id))
+    return pages.length > 0
   }
 
   async function connected(stream: Stream): Promise<void> {
-    const missed = unheard.get(stream.visitor) ?? []
-    unheard.delete(stream.visitor)
-    for (const id of new Set([...stream.jobs, ...missed])) {
-      const job = await rooms.queue.get(id)
-      if (!job || job.deletedAt) stream.sendUnlessNewer(id, 'removed', { job: id })
-      else stream.sendUnlessNewer(id, 'job', messageOfView(job, viewOf(job, rooms.queue.progress(id)), stream.visitor))
+    const { visitor, jobs } = stream
+    const missed = unheard.get(visitor.id) ?? []
+    unheard.delete(visitor.id)
+    for (const id of new Set([...jobs, ...missed])) {
+      const job = await seen(id, visitor)
+      if (!job) stream.sendUnlessNewer(id, 'removed', { job: id })
+      else stream.sendUnlessNewer(id, 'job', messageOfView(job, viewOf(job, rooms.queue.progress(id)), visitor.id))
+    }
+  }
+
+  /** Undefined for a job that is gone, or none of the visitor's. */
+  async function seen(id: string, visitor: Author): Promise<Job | undefined> {
+    try {
+      return await rooms.commands.show(id, askerOf(visitor))
+    } catch (error) {
+      if (error instanceof UserError && error.code === 'gone') return undefined
+      throw error
     }
   }
 
@@ -68,18 +88,20 @@ export function createPlayground(options: PlaygroundOptions, rooms: Rooms): Play
 
     async start() {
       const app = new Hono()
-      app.use(headers, knownHost(host))
-      app.on('POST', '*', fromThePage, smallBody)
-      for (const [path, handler] of await readPage(pageFolder)) app.get(path, handler)
+      const page = await readPage(pageFolder)
+      const login = await openDoor(app, options, page)
+      for (const [path, handler] of page) app.get(path, handler)
       const present = (job: Job) =>
         rooms.presenter.present(job, async (view) => {
           push(job, view)
           return job.id
         })
-      app.route('/', routes({ rooms, streams, model, present, connected }))
+      app.route('/', routes({ rooms, streams, model, origin, add, present, connected }))
       server = createAdaptorServer({ fetch: app.fetch }) as Server
+      limitSockets(server, { behindProxy: trustsProxy })
       await listen(server, host, port)
       address = `http://${nameOf(host)}:${(server.address() as AddressInfo).port}`
+      if (login) rooms.log(`Playground  ${login.invitation(address)}`)
     },
 
     async stop() {
@@ -104,7 +126,7 @@ export function createPlayground(options: PlaygroundOptions, rooms: Rooms): Play
     },
 
     async remove(job) {
-      for (const stream of streams.showing(job.id, job.place.channel)) stream.send(job.id, 'removed', { job: job.id })
+      for (const stream of streams.of(job.place.channel)) stream.send(job.id, 'removed', { job: job.id })
     },
   }
   return platform

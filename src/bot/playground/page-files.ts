@@ -12,18 +12,27 @@ const TYPES: Readonly<Record<string, string>> = {
   '.svg': 'image/svg+xml',
 }
 
-/** By path; `/` is the page. @throws Error when the page was not built */
+const LOGIN = 'login.html'
+
+/** By path; `/` is the page, and `/login.html` what stands there for whoever is not logged in. @throws Error when the page was not built */
 export async function readPage(folder: string): Promise<ReadonlyMap<string, Handler>> {
   const names = await readdir(folder).catch((): string[] => [])
   if (!names.includes('index.html')) throw new Error('The playground is not built; run npm run build once.')
   const served = names.filter((name) => extname(name) in TYPES)
   const handlers = await Promise.all(
     served.map(async (name) => {
-      const handler = serve(await readFile(join(folder, name)), TYPES[extname(name)]!)
+      const content = await readFile(join(folder, name))
+      const handler = name === LOGIN ? refuse(content) : serve(content, TYPES[extname(name)]!)
       return [name === 'index.html' ? '/' : `/${name}`, handler] as const
     }),
   )
   return new Map(handlers)
+}
+
+/** The form, which is no page to keep. */
+function refuse(content: Buffer): Handler {
+  const headers = { 'content-type': TYPES['.html']!, 'cache-control': 'no-store' }
+  return (c: Context) => c.body(new Uint8Array(content), 401, headers)
 }
 
 /** Browsers keep the file and ask whether it changed, so that an update needs no reload by hand. */

@@ -1,15 +1,14 @@
 /** The playground's web interface: what the page may ask, each answered by the commands that every platform shares. */
 
-import { Hono } from 'hono'
+import { type Context, Hono } from 'hono'
 import { z } from 'zod'
 import { parseActionId } from '../../commands/actions.ts'
-import type { Context as Asker } from '../../commands/commands.ts'
 import { UserError, type UserErrorCode } from '../../job/errors.ts'
 import type { Author, Job } from '../../job/job.ts'
 import { type Rooms, sentenceOf } from '../rooms.ts'
 import { type Failure, type Message, messageOf, type Session } from './message.ts'
 import type { Stream, Streams } from './streams.ts'
-import { visitorOf, welcome } from './visitor.ts'
+import { askerOf, visitorOf, welcome } from './visitor.ts'
 
 /** How many jobs a page may follow; it remembers no more. */
 const MAX_FOLLOWED = 100
@@ -24,21 +23,22 @@ export interface Surface {
   readonly rooms: Rooms
   readonly streams: Streams
   readonly model: string
+  /** Where a request comes from, as limits count it, and whether it came by https. */
+  origin(c: Context): { readonly address: string; readonly secure: boolean }
+  /** Makes a job for an address. @throws UserError `limit`, or what `make` throws */
+  add(address: string, make: () => Promise<Job>): Promise<Job>
   /** Shows a new job in the visitor's pages. */
   present(job: Job): Promise<void>
   /** A page listens, and knows these jobs. */
   connected(stream: Stream): Promise<void>
 }
 
-export function routes({
-  rooms,
-  streams,
-  model,
-  present,
-  connected,
-}: Surface): Hono<{ Variables: { visitor: Author } }> {
+type Variables = { Variables: { visitor: Author } }
+
+export function routes(surface: Surface): Hono<Variables> {
+  const { rooms, streams, model, origin, add, present, connected } = surface
   const { commands, queue, pictures, log } = rooms
-  const app = new Hono<{ Variables: { visitor: Author } }>()
+  const app = new Hono<Variables>()
   const seenBy = (job: Job, { id }: Author): Message => messageOf(job, queue.progress(job.id), id)
 
   app.onError((error, c) => {
@@ -50,12 +50,23 @@ export function routes({
   // A cookie is given here and not with the page: a link from elsewhere opens the page without its SameSite cookie, and
   // a new one would then take the place of the visitor's own.
   app.post('/api/session', (c) => {
-    const { name } = welcome(c)
+    const { name } = welcome(c, origin(c).secure)
     return c.json<Session>({ name, model, options: commands.options })
   })
 
+  for (const path of ['/api/*', '/pictures/*']) {
+    app.use(path, async (c, next) => {
+      const visitor = visitorOf(c)
+      if (!visitor)
+        return c.json<Failure>({ error: 'Your browser sent no cookie; allow cookies here and reload.' }, 401)
+      c.set('visitor', visitor)
+      return next()
+    })
+  }
+
   app.get('/pictures/:job{[0-9a-f]{16}}/:file{[0-9]\\.png}', async (c) => {
     const { job, file } = c.req.param()
+    await commands.show(job, askerOf(c.get('visitor')))
     const index = Number.parseInt(file, 10)
     const png = await pictures.read(job, index)
     if (!png) return c.json<Failure>({ error: 'This picture is no longer kept.' }, 404)
@@ -66,18 +77,15 @@ export function routes({
     })
   })
 
-  app.use('/api/*', async (c, next) => {
-    const visitor = visitorOf(c)
-    if (!visitor) return c.json<Failure>({ error: 'Your browser sent no cookie; allow cookies here and reload.' }, 401)
-    c.set('visitor', visitor)
-    return next()
+  app.get('/api/jobs/:job', async (c) => {
+    const visitor = c.get('visitor')
+    return c.json(seenBy(await commands.show(c.req.param('job'), askerOf(visitor)), visitor))
   })
-
-  app.get('/api/jobs/:job', async (c) => c.json(seenBy(await commands.find(c.req.param('job')), c.get('visitor'))))
 
   app.post('/api/imagine', async (c) => {
     const { text } = await bodyOf(c.req, z.object({ text: z.string() }))
-    const job = await commands.imagine(commands.parse(text), askerOf(c.get('visitor')))
+    const asker = askerOf(c.get('visitor'))
+    const job = await add(origin(c).address, () => commands.imagine(commands.parse(text), asker))
     await present(job)
     return c.json(seenBy(job, c.get('visitor')), 201)
   })
@@ -86,8 +94,12 @@ export function routes({
     const { id } = await bodyOf(c.req, z.object({ id: z.string() }))
     const action = parseActionId(id)
     if (!action) throw unreadable()
-    const job = await commands.act(action, askerOf(c.get('visitor')))
-    if (job.id === action.job) return c.body(null, 204)
+    const act = () => commands.act(action, askerOf(c.get('visitor')))
+    if (action.action === 'cancel' || action.action === 'delete') {
+      await act()
+      return c.body(null, 204)
+    }
+    const job = await add(origin(c).address, act)
     await present(job)
     return c.json(seenBy(job, c.get('visitor')), 201)
   })
@@ -99,8 +111,7 @@ export function routes({
       .split(',')
       .filter((id) => JOB_ID.test(id))
       .slice(0, MAX_FOLLOWED)
-    const stream = streams.connect(c.get('visitor').id, jobs)
-    if (!stream) return c.json<Failure>({ error: 'Too many pages are open; close one.' }, 429)
+    const stream = streams.connect({ visitor: c.get('visitor'), address: origin(c).address, jobs })
     connected(stream).catch((error) => {
       sentenceOf(error, log)
       stream.end()
@@ -115,11 +126,6 @@ export function routes({
   })
 
   return app
-}
-
-/** Each visitor has a chat alone: limits count by it, and nobody else's jobs appear in it. */
-function askerOf(author: Author): Asker {
-  return { author, place: { platform: 'playground', guild: author.id, channel: author.id } }
 }
 
 async function bodyOf<Body>(request: { json(): Promise<unknown> }, schema: z.ZodType<Body>): Promise<Body> {

@@ -4,6 +4,7 @@ import type { MiddlewareHandler } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import { createMiddleware } from 'hono/factory'
 import { secureHeaders } from 'hono/secure-headers'
+import { isLoopback } from './address.ts'
 import type { Failure } from './message.ts'
 
 /** Far above the longest prompt, which gets a sentence of its own. */
@@ -33,20 +34,23 @@ export const headers: MiddlewareHandler = secureHeaders({
  * A server for this machine alone answers to this machine's names alone: a name that somebody else rebinds to 127.0.0.1
  * would make their page ours.
  */
-export function knownHost(listensOn: string): MiddlewareHandler {
-  return createMiddleware(async (c, next) => {
-    if (!isLoopback(listensOn) || isLoopback(hostnameOf(c.req.header('host')))) return next()
-    const error = 'This address is not served here; open http://localhost, or set HOST=0.0.0.0 to serve other names.'
-    return c.json<Failure>({ error }, 403)
-  })
-}
+export const knownHost: MiddlewareHandler = createMiddleware(async (c, next) => {
+  if (isLoopback(hostnameOf(c.req.header('host')))) return next()
+  const error = 'This address is not served here; open http://localhost, or set HOST=0.0.0.0 to serve other names.'
+  return c.json<Failure>({ error }, 403)
+})
 
-/** Only the page itself may change something: another site's form or script carries its own Origin, or no JSON. */
+/** Only the page itself may change something: another site's form or script carries its own Origin. */
 export const fromThePage: MiddlewareHandler = createMiddleware(async (c, next) => {
   const origin = c.req.header('origin')
   if (!URL.canParse(origin ?? '') || new URL(origin!).host !== c.req.header('host')?.toLowerCase()) {
     return c.json<Failure>({ error: 'This was not sent by the playground; reload its page and try again.' }, 403)
   }
+  return next()
+})
+
+/** What a form on another site cannot send. */
+export const asJson: MiddlewareHandler = createMiddleware(async (c, next) => {
   if (!/^application\/json(;|$)/iu.test(c.req.header('content-type') ?? '')) {
     return c.json<Failure>({ error: 'This is no JSON; reload the page and try again.' }, 415)
   }
@@ -57,10 +61,6 @@ export const smallBody: MiddlewareHandler = bodyLimit({
   maxSize: MAX_BODY_BYTES,
   onError: (c) => c.json<Failure>({ error: 'That is far too long; say it in fewer words.' }, 413),
 })
-
-function isLoopback(host: string | undefined): boolean {
-  return host !== undefined && /^(localhost|.+\.localhost|127(\.\d{1,3}){3}|\[?::1\]?)$/iu.test(host)
-}
 
 function hostnameOf(host: string | undefined): string | undefined {
   const url = `http://${host}`

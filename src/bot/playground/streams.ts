@@ -1,26 +1,44 @@
 /** The pages that listen: one server-sent event stream each, which carries the newest view of every job, in order. */
 
+import { UserError } from '../../job/errors.ts'
+import type { Author } from '../../job/job.ts'
 import type { Events } from './message.ts'
 
 /** A browser opens six connections to one host; two are left for everything else. */
 const MAX_PER_VISITOR = 4
+const MAX_PER_ADDRESS = 32
+const MAX_IN_ALL = 256
 /** Proxies close what stays silent for a minute. */
 const HEARTBEAT_MS = 25_000
+
+export interface StreamOptions {
+  readonly visitor: Author
+  /** Where it listens, as limits count it. */
+  readonly address: string
+  /** The jobs that the page knows. */
+  readonly jobs: readonly string[]
+}
 
 export class Streams {
   readonly #open = new Set<Stream>()
 
-  /** Undefined when the visitor has too many already. */
-  connect(visitor: string, jobs: readonly string[]): Stream | undefined {
-    if ([...this.#open].filter((stream) => stream.visitor === visitor).length >= MAX_PER_VISITOR) return undefined
-    const stream: Stream = new Stream(visitor, jobs, () => this.#open.delete(stream))
+  /** @throws UserError `limit` where too many are open already */
+  connect(options: StreamOptions): Stream {
+    const open = [...this.#open]
+    const mine = open.filter(({ visitor }) => visitor.id === options.visitor.id)
+    if (mine.length >= MAX_PER_VISITOR) throw new UserError('limit', 'Too many pages are open; close one.')
+    const near = open.filter(({ address }) => address === options.address)
+    if (near.length >= MAX_PER_ADDRESS || open.length >= MAX_IN_ALL) {
+      throw new UserError('limit', 'Too many people have this page open; come back in a while.')
+    }
+    const stream: Stream = new Stream(options, () => this.#open.delete(stream))
     this.#open.add(stream)
     return stream
   }
 
-  /** The pages that show a job: its visitor's, and those that asked for it by its id. */
-  showing(job: string, visitor: string): Stream[] {
-    return [...this.#open].filter((stream) => stream.visitor === visitor || stream.jobs.has(job))
+  /** The pages that show what happens in a visitor's chat. */
+  of(visitor: string): Stream[] {
+    return [...this.#open].filter((stream) => stream.visitor.id === visitor)
   }
 
   endAll(): void {
@@ -30,8 +48,9 @@ export class Streams {
 
 /** Keeps one event a job while the page is slow, the newest, so that a page that never reads costs no memory. */
 export class Stream {
-  readonly visitor: string
-  readonly jobs: ReadonlySet<string>
+  readonly visitor: Author
+  readonly address: string
+  readonly jobs: readonly string[]
   readonly body: ReadableStream<Uint8Array>
   readonly #waiting = new Map<string, string>()
   readonly #seen = new Set<string>()
@@ -41,9 +60,10 @@ export class Stream {
   #pulled: (() => void) | undefined
   #open = true
 
-  constructor(visitor: string, jobs: readonly string[], onEnd: () => void) {
+  constructor({ visitor, address, jobs }: StreamOptions, onEnd: () => void) {
     this.visitor = visitor
-    this.jobs = new Set(jobs)
+    this.address = address
+    this.jobs = jobs
     this.#onEnd = onEnd
     this.#put('heartbeat', ': hello\n\n')
     this.#heartbeat = setInterval(() => this.#put('heartbeat', ': still here\n\n'), HEARTBEAT_MS).unref()

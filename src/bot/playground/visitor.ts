@@ -3,6 +3,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import type { Context } from 'hono'
 import { getCookie, setCookie } from 'hono/cookie'
+import type { Context as Asker } from '../../commands/commands.ts'
 import type { Author } from '../../job/job.ts'
 
 const COOKIE = 'seedling_visitor'
@@ -15,8 +16,8 @@ export function visitorOf(c: Context): Author | undefined {
   return secret && SECRET.test(secret) ? authorOf(secret) : undefined
 }
 
-/** Gives a newcomer a cookie of 128 random bits, and anybody else more time. */
-export function welcome(c: Context): Author {
+/** Gives a newcomer a cookie of 128 random bits, and anybody else more time. `secure` keeps it off plain http. */
+export function welcome(c: Context, secure: boolean): Author {
   const known = getCookie(c, COOKIE)
   const secret = known && SECRET.test(known) ? known : randomBytes(16).toString('hex')
   setCookie(c, COOKIE, secret, {
@@ -24,9 +25,14 @@ export function welcome(c: Context): Author {
     sameSite: 'Strict',
     path: '/',
     maxAge: DAYS * 24 * 60 * 60,
-    secure: new URL(c.req.url).protocol === 'https:',
+    secure,
   })
   return authorOf(secret)
+}
+
+/** Each visitor has a chat alone: limits count by it, and nobody else's jobs appear in it. */
+export function askerOf(author: Author): Asker {
+  return { author, place: { platform: 'playground', guild: author.id, channel: author.id } }
 }
 
 /** Jobs are stored with their author's id and shown to others with the name, so neither may give the secret away. */

@@ -28,6 +28,8 @@ export interface DownloadOptions {
   readonly revision?: string | undefined
   /** As diffusers' argument: 'fp16', 'bf16', 'non_ema'. */
   readonly variant?: string | undefined
+  /** Of a repository that holds a LoRA or a textual inversion: what the file is called, the best first. */
+  readonly usualFiles?: readonly string[] | undefined
   readonly dtype: Dtype
   /** Whether 'auto' prefers half precision. */
   readonly onGpu: boolean

@@ -7,6 +7,8 @@ import { choosePartFiles, requireVariant, variantsIn } from '../weights/part-fil
 export interface Wanted {
   /** One file of the repository, and nothing else. */
   readonly file?: string | undefined
+  /** One file of weights, called like one of these, or alone. */
+  readonly usualFiles?: readonly string[] | undefined
   readonly dtype: Dtype
   /** Whether 'auto' prefers half precision. */
   readonly onGpu: boolean
@@ -56,6 +58,10 @@ export function neededFiles<File extends { readonly path: string }>(
   wanted: Wanted,
 ): NeededFiles<File> {
   if (wanted.file !== undefined) return oneFile(name, files, wanted.file)
+  if (wanted.usualFiles) {
+    const paths = files.map(({ path }) => path)
+    return oneFile(name, files, adapterFileAmong(name, paths, wanted.usualFiles))
+  }
   const listing = new Listing(files)
   const isPipeline = listing.has('model_index.json')
   const isTorch = listing.torchFiles('unet', {}) !== undefined
@@ -85,6 +91,22 @@ export function neededFiles<File extends { readonly path: string }>(
 function chosenVariant(names: readonly string[], { variant, impliedVariant }: Wanted): string | undefined {
   if (variant !== undefined || impliedVariant === undefined) return variant
   return variantsIn(names).has(impliedVariant) ? impliedVariant : undefined
+}
+
+/**
+ * The file of a LoRA or of a textual inversion.
+ * @param name Of what holds the files, for messages. @param usual What it may be called, the best first.
+ * @throws EngineError 'model' where there is none, or several and none of these names.
+ */
+export function adapterFileAmong(name: string, paths: readonly string[], usual: readonly string[]): string {
+  const weights = paths.filter((path) => /\.(?:safetensors|bin|pt)$/.test(path))
+  const safetensors = weights.filter((path) => path.endsWith('.safetensors'))
+  const alone = [safetensors, weights].find(({ length }) => length === 1)?.[0]
+  const found = usual.find((one) => paths.includes(one)) ?? alone
+  if (found !== undefined) return found
+  const what =
+    weights.length === 0 ? 'holds no file of weights' : `holds ${weights.length} files of weights: ${some(weights)}`
+  throw new EngineError('model', `${name} ${what}; give the name of the right one as weightName.`)
 }
 
 function oneFile<File extends { readonly path: string }>(

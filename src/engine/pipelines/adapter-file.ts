@@ -1,27 +1,49 @@
-/** Where the file of a LoRA or of a textual inversion lies: a path, or a folder that holds it. */
+/** Where the file of a LoRA or of a textual inversion lies: a path, a folder that holds it, or a repository of the hub. */
 
-import { readdirSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { EngineError } from '../errors.ts'
+import { downloadModel } from '../hub/download.ts'
+import { adapterFileAmong } from '../hub/files.ts'
+import { parseHubId } from '../hub/hub-id.ts'
+import { type LoadProgress, warnOfNotices } from './open-model.ts'
 
-/** Which file of a folder is meant. */
+/** Which file is meant, where several could be. */
 export interface AdapterFileOptions {
-  /** Its name, or its path inside the folder. */
+  /** In a folder or a repository: the file's name, folders by slashes. */
   readonly weightName?: string | undefined
+  /** Of a hub repository: branch, tag or commit. Default 'main'. */
+  readonly revision?: string | undefined
+  /** Told what happens; notices go to Node's warnings where this is absent. */
+  readonly onProgress?: ((progress: LoadProgress) => void) | undefined
 }
 
 /**
- * @param usual What diffusers calls the file, the best first; without one of these, a folder's only file of weights is taken.
+ * @param usual What diffusers calls the file, the best first; without one of these, the only file of weights is taken.
  * @throws EngineError 'model' where there is no such file, or several and none of the usual name.
  */
-export function adapterFile(path: string, usual: readonly string[], { weightName }: AdapterFileOptions = {}): string {
-  const entry = statSync(path, { throwIfNoEntry: false })
-  if (!entry) throw new EngineError('model', `There is no file ${path}; check the path.`)
-  if (!entry.isDirectory()) return path
-  if (weightName !== undefined) return join(path, weightName)
-  const files = readdirSync(path).filter((name) => /\.(?:safetensors|bin|pt)$/.test(name))
-  const found = usual.find((name) => files.includes(name)) ?? (files.length === 1 ? files[0] : undefined)
-  if (found !== undefined) return join(path, found)
-  const which = files.length === 0 ? 'none' : files.slice(0, 5).join(', ')
-  throw new EngineError('model', `${path} does not tell which of its files is meant (${which}); give weightName.`)
+export async function adapterFile(
+  path: string,
+  usual: readonly string[],
+  options: AdapterFileOptions = {},
+): Promise<string> {
+  if (!existsSync(path)) return fetchFile(path, usual, options)
+  if (!statSync(path).isDirectory()) return path
+  return join(path, options.weightName ?? adapterFileAmong(path, readdirSync(path), usual))
+}
+
+async function fetchFile(model: string, usual: readonly string[], options: AdapterFileOptions): Promise<string> {
+  const id = parseHubId(model)
+  if (!id)
+    throw new EngineError('model', `There is no file ${model}; check the path, or give a hub repository as org/name.`)
+  const { weightName, revision, onProgress: tell = warnOfNotices } = options
+  const { path } = await downloadModel(weightName === undefined ? id : { ...id, file: weightName }, {
+    revision,
+    usualFiles: usual,
+    dtype: 'auto',
+    onGpu: false,
+    onProgress: (file, loaded, total) => tell({ status: 'download', file, loaded, total }),
+    onNotice: (message) => tell({ status: 'notice', message }),
+  })
+  return path
 }

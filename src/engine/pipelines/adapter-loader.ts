@@ -9,6 +9,7 @@ import { type AdapterFileOptions, adapterFile } from './adapter-file.ts'
 import { wrong } from './arguments.ts'
 import type { Components } from './components.ts'
 import type { AdapterWeight, LoraComponent } from './lora-adapters.ts'
+import type { ReadInversion } from './textual-inversions.ts'
 
 export interface LoraOptions extends AdapterFileOptions {
   readonly adapterName?: string | undefined
@@ -29,14 +30,14 @@ export abstract class AdapterLoader {
   /**
    * Loads a LoRA beside those that are loaded, and uses it alone from the next call on, as diffusers does. The first one
    * opens the models anew, with room for any; further ones, and changes of weights, cost nothing.
-   * @param path Its file, or a folder that holds it.
+   * @param path Its file, or a folder or a repository of the hub that holds it; `org/name/file.safetensors` is one file there.
    * @param options `adapterName`: what to call it, 'default_0' and so on where it is left out.
    * @returns Its name.
    * @throws EngineError 'argument' for a name that is taken; 'model' for what is no LoRA, of a kind that is not supported, or
    *   for a model of another family.
    */
   async loadLoraWeights(path: string, options: LoraOptions = {}): Promise<string> {
-    const file = adapterFile(path, LORA_FILES, options)
+    const file = await adapterFile(path, LORA_FILES, options)
     return this.components.loras.load(openWeightFile(file), file, options.adapterName)
   }
 
@@ -79,7 +80,7 @@ export abstract class AdapterLoader {
   /**
    * Adds words to the tokenizers, for this and later calls. The first opens the text encoders anew, with room for more.
    * SDXL's files, which hold vectors for both text encoders, take one call.
-   * @param path A file, a folder that holds it, or a list of these.
+   * @param path A file, a folder or a repository of the hub that holds it, or a list of these.
    * @param options `token`: the word in a prompt, or a list of words for a list of files; by default what the file says, or
    *   its name. Where it has several vectors, the word stands for all of them.
    * @throws EngineError 'argument' for a word that is there already; 'model' for what is none, or of another family.
@@ -87,11 +88,12 @@ export abstract class AdapterLoader {
   async loadTextualInversion(path: string | readonly string[], options: TextualInversionOptions = {}): Promise<void> {
     const paths = typeof path === 'string' ? [path] : path
     const tokens = tokensFor(paths, options.token)
-    const inversions = paths.map((one, i) => {
-      const file = adapterFile(one, TEXTUAL_INVERSION_FILES, options)
+    const inversions: ReadInversion[] = []
+    for (const [i, one] of paths.entries()) {
+      const file = await adapterFile(one, TEXTUAL_INVERSION_FILES, options)
       const inversion = readTextualInversion(openWeightFile(file), file)
-      return { path: file, inversion: { ...inversion, token: tokens[i] ?? inversion.token } }
-    })
+      inversions.push({ path: file, inversion: { ...inversion, token: tokens[i] ?? inversion.token } })
+    }
     await this.components.textualInversions.load(inversions)
   }
 

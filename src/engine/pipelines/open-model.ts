@@ -97,6 +97,7 @@ async function bringHere(model: string, options: FromPretrainedOptions): Promise
   })
 }
 
-function warnOfNotices(progress: LoadProgress): void {
+/** What hears of a loading that nobody listens to. */
+export function warnOfNotices(progress: LoadProgress): void {
   if (progress.status === 'notice') process.emitWarning(progress.message)
 }

@@ -1,12 +1,12 @@
 /** One engine process as its parent sees it: started, loaded, asked for pictures, ended. */
 
 import { type ChildProcess, fork } from 'node:child_process'
-import { existsSync } from 'node:fs'
-import { delimiter } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { EngineError } from '../errors.ts'
 import type { Catalog, EngineImage, GenerateOptions, ImagesRequest } from './engine.ts'
+import { environmentOf } from './environment.ts'
 import type { LoadOptions, Order, Report, ReportedError } from './protocol.ts'
+import { type Patience, Watchdog } from './watchdog.ts'
 
 interface Settle<T> {
   readonly resolve: (value: T) => void
@@ -15,7 +15,10 @@ interface Settle<T> {
 
 /** What listens for the reports on one request. */
 interface Listener extends Settle<EngineImage[]> {
+  readonly request: ImagesRequest
   readonly onProgress: GenerateOptions['onProgress']
+  /** When it showed its last sign of life; undefined before its first step, which waits for those before it. */
+  steppedAt: number | undefined
 }
 
 export interface ChildListeners {
@@ -34,12 +37,19 @@ export class Child {
   readonly #process: ChildProcess
   readonly #listeners: ChildListeners
   #loading!: Settle<Catalog>
+  /** Also those that were cancelled, until the process has left them. */
   readonly #requests = new Map<number, Listener>()
+  readonly #patience: Patience
+  readonly #watchdog = new Watchdog((ms) => this.#freeze(ms))
+  #ended!: (how: string) => void
+  #left: (() => void)[] = []
+  #isLoaded = false
   #wasKilled = false
   #ending: string | undefined
   #lastId = 0
 
-  constructor(options: LoadOptions, listeners: ChildListeners) {
+  constructor(options: LoadOptions, patience: Patience, listeners: ChildListeners) {
+    this.#patience = patience
     this.#listeners = listeners
     this.loaded = new Promise((resolve, reject) => {
       this.#loading = { resolve, reject }
@@ -47,13 +57,15 @@ export class Child {
     this.#process = fork(fileURLToPath(new URL('./main.js', import.meta.url)), {
       serialization: 'advanced',
       execArgv: [],
-      env: environment(),
+      env: environmentOf(process.env),
     })
     this.ended = new Promise((resolve) => {
-      this.#process.once('error', (error) => resolve(this.#end(error.message)))
-      this.#process.once('exit', (code, signal) => resolve(this.#end(signal ?? `exit code ${code}`)))
+      this.#ended = resolve
     })
+    this.#process.once('error', (error) => this.#end(error.message))
+    this.#process.once('exit', (code, signal) => this.#end(signal ?? `exit code ${code}`))
     this.#process.on('message', (report) => this.#hear(report as Report))
+    this.#watchdog.expect(patience.forLoading)
     this.#send({ type: 'load', options })
   }
 
@@ -70,22 +82,25 @@ export class Child {
     return this.#wasKilled
   }
 
+  /** Resolves when nothing is being worked on, also when the process ended. */
+  async free(): Promise<void> {
+    while (this.#requests.size > 0) await new Promise<void>((resolve) => this.#left.push(resolve))
+  }
+
   generateImages(request: ImagesRequest, { signal, onProgress }: GenerateOptions): Promise<EngineImage[]> {
     const id = ++this.#lastId
     let cancel = () => {}
     const images = new Promise<EngineImage[]>((resolve, reject) => {
-      this.#requests.set(id, { resolve, reject, onProgress })
+      this.#requests.set(id, { request, resolve, reject, onProgress, steppedAt: undefined })
       cancel = () => {
         this.#send({ type: 'cancel', id })
         reject(signal?.reason)
       }
     })
     signal?.addEventListener('abort', cancel, { once: true })
+    this.#watchdog.expect(this.#patience.forStep(request))
     this.#send({ type: 'generate', id, request, preview: onProgress !== undefined })
-    return images.finally(() => {
-      this.#requests.delete(id)
-      signal?.removeEventListener('abort', cancel)
-    })
+    return images.finally(() => signal?.removeEventListener('abort', cancel))
   }
 
   /** Ends the process at once, even in the middle of a run: there is nothing in it to save. */
@@ -102,27 +117,67 @@ export class Child {
 
   #hear(report: Report): void {
     const { onNotice, onCatalog, onOpened } = this.#listeners
-    if (report.type === 'notice') onNotice(report.message)
-    else if (report.type === 'loaded') this.#loading.resolve(report.catalog)
+    if ('id' in report) this.#hearOf(report, this.#requests.get(report.id))
     else if (report.type === 'catalog') onCatalog(report.catalog)
     else if (report.type === 'opened') onOpened(report.model, report.seconds, report.open)
-    else if (report.type === 'notLoaded') this.#loading.reject(engineError(report.error))
-    else this.#answer(report, this.#requests.get(report.id))
+    else if (report.type === 'notice' || report.type === 'loading') {
+      // What a model tells while a request waits for it is a sign too; with nothing to do, there is nothing to wait for.
+      if (!this.#isLoaded || this.#requests.size > 0) this.#watchdog.expect(this.#patience.forLoading)
+      if (report.type === 'notice') onNotice(report.message)
+    } else {
+      this.#watchdog.rest()
+      this.#isLoaded = report.type === 'loaded'
+      if (report.type === 'loaded') this.#loading.resolve(report.catalog)
+      else this.#loading.reject(engineError(report.error))
+    }
   }
 
-  /** A request that was cancelled is no longer there to be told. */
-  #answer(report: Extract<Report, { id: number }>, listener: Listener | undefined): void {
-    if (report.type === 'progress') listener?.onProgress?.(report.progress)
-    else if (report.type === 'done') listener?.resolve(report.images)
-    else listener?.reject(engineError(report.error))
+  #hearOf(report: Extract<Report, { id: number }>, listener: Listener | undefined): void {
+    // A process that was taken for dead may have said something before.
+    if (!listener) return
+    if (report.type === 'progress') {
+      const isOpening = report.progress.opening !== undefined
+      if (!isOpening) this.#measure(listener)
+      this.#watchdog.expect(isOpening ? this.#patience.forLoading : this.#patience.forStep(listener.request))
+      listener.onProgress?.(report.progress)
+      return
+    }
+    this.#leave(report.id)
+    if (report.type === 'done') listener.resolve(report.images)
+    // One that was cancelled is settled already.
+    else if (report.type === 'failed') listener.reject(engineError(report.error))
   }
 
-  #end(how: string): string {
+  #measure(listener: Listener): void {
+    const now = performance.now()
+    if (listener.steppedAt !== undefined) this.#patience.measure(listener.request, now - listener.steppedAt)
+    listener.steppedAt = now
+  }
+
+  #leave(id: number): void {
+    this.#requests.delete(id)
+    if (this.#requests.size > 0) return
+    this.#watchdog.rest()
+    for (const resolve of this.#left.splice(0)) resolve()
+  }
+
+  /** A process that has stopped hears no signal but this one, and one that hangs in a driver not even that. */
+  #freeze(ms: number): void {
+    this.#process.kill('SIGKILL')
+    this.#end(`no sign of life for ${Math.round(ms / 1000)} s`)
+  }
+
+  #end(how: string): void {
+    if (!this.isRunning) return
     this.#ending = how
+    this.#watchdog.rest()
     const error = this.#wasKilled ? stopped() : crashed(how)
     this.#loading.reject(error)
-    for (const { reject } of this.#requests.values()) reject(error)
-    return how
+    for (const [id, { reject }] of this.#requests) {
+      reject(error)
+      this.#leave(id)
+    }
+    this.#ended(how)
   }
 }
 
@@ -140,26 +195,4 @@ function crashed(how: string): EngineError {
 
 function engineError({ code, message }: ReportedError): EngineError {
   return new EngineError(code, message)
-}
-
-/** The engine opens model files from anywhere, so it is not given the bot's secrets; only the hub's are its own. */
-const SECRET = /TOKEN|SECRET|PASSWORD|REDIS_URL/i
-
-function environment(): NodeJS.ProcessEnv {
-  const kept = Object.entries(process.env).filter(([name]) => name.startsWith('HF_') || !SECRET.test(name))
-  return {
-    ...Object.fromEntries(kept),
-    // Without it glibc keeps what a large picture took: 250 MB in place of 86 MB after a session was released.
-    MALLOC_TRIM_THRESHOLD_: '65536',
-    ...libraryPath(),
-  }
-}
-
-/** Where CUDA is often installed without being known to the loader, which reads this variable only when a process starts. */
-const CUDA = ['/usr/local/cuda/lib64', '/usr/lib/wsl/lib']
-
-function libraryPath(): NodeJS.ProcessEnv {
-  const found = process.platform === 'linux' ? CUDA.filter((folder) => existsSync(folder)) : []
-  if (found.length === 0) return {}
-  return { LD_LIBRARY_PATH: [process.env.LD_LIBRARY_PATH, ...found].filter(Boolean).join(delimiter) }
 }

@@ -6,27 +6,38 @@ import { Child, type ChildListeners, stopped } from './child.ts'
 import type { Catalog, Engine, EngineImage, GenerateOptions, ImagesRequest, Model } from './engine.ts'
 import { EngineModels } from './engine-models.ts'
 import type { LoadOptions } from './protocol.ts'
+import { Patience } from './watchdog.ts'
 
 export interface EngineOptions extends LoadOptions {
   /** Told what a person who runs the program should know: which device was taken, that the engine was started again. */
   readonly log?: (line: string) => void
   /** Gives up loading; rejects with its `reason`. */
   readonly signal?: AbortSignal
+  /**
+   * Seconds that a picture's step may take at least before the engine counts as frozen and is started again: more where
+   * steps are measured to take long, twenty times as much before any was measured, sixty times while a model is loaded.
+   */
+  readonly timeout?: number
 }
+
+const TIMEOUT_S = 30
 
 /**
  * Starts the engine and loads the model.
  * @throws EngineError `model`, `device` or `crashed`, with the file and what to do
  */
-export async function startEngine({ log = () => {}, signal, ...options }: EngineOptions): Promise<EngineHost> {
+export async function startEngine(options: EngineOptions): Promise<EngineHost> {
+  const { log = () => {}, signal, timeout = TIMEOUT_S, ...load } = options
   signal?.throwIfAborted()
+  const patience = new Patience(1000 * timeout)
   const models = new EngineModels()
-  const child = new Child(options, listenersOf(models, log))
+  const start = () => new Child(load, patience, listenersOf(models, log))
+  const child = start()
   const abort = () => void child.kill()
   signal?.addEventListener('abort', abort)
   try {
     models.started(await child.loaded)
-    return new EngineHost(options, log, child, models)
+    return new EngineHost(start, log, child, models)
   } catch (error) {
     await child.kill()
     signal?.throwIfAborted()
@@ -41,15 +52,15 @@ const BACKOFF = [0, 1000, 2000, 5000, 15_000, 60_000]
 
 export class EngineHost implements Engine {
   readonly #models: EngineModels
-  readonly #options: LoadOptions
+  readonly #start: () => Child
   readonly #log: (line: string) => void
   readonly #queue = new PQueue({ concurrency: 1 })
   readonly #stop = new AbortController()
   #child: Child
   #crashes = 0
 
-  constructor(options: LoadOptions, log: (line: string) => void, child: Child, models: EngineModels) {
-    this.#options = options
+  constructor(start: () => Child, log: (line: string) => void, child: Child, models: EngineModels) {
+    this.#start = start
     this.#log = log
     this.#models = models
     this.#child = this.#watch(child)
@@ -111,17 +122,29 @@ export class EngineHost implements Engine {
     return BACKOFF[Math.min(Math.max(this.#crashes - 1, 0), BACKOFF.length - 1)]!
   }
 
-  /** The process with its model loaded, started anew where the last one ended. */
+  /** The process with its model loaded and nothing to do, started anew where the last one ended. */
   async #running(signal: AbortSignal | undefined): Promise<Child> {
-    this.#stop.signal.throwIfAborted()
-    if (!this.#child.isRunning) {
-      const stop = AbortSignal.any([this.#stop.signal, ...(signal ? [signal] : [])])
-      await delay(this.#pause, undefined, { signal: stop }).catch(() => {})
-      // Also where the pause was over just before: a process started now would have nobody to end it.
-      stop.throwIfAborted()
-      this.#child = this.#watch(new Child(this.#options, listenersOf(this.#models, this.#log)))
+    for (;;) {
+      this.#stop.signal.throwIfAborted()
+      if (!this.#child.isRunning) await this.#startAgain(signal)
+      const child = this.#child
+      await this.#loaded(child)
+      // What was cancelled is left at the next step, or by a process that is ended because it never comes there.
+      await child.free()
+      signal?.throwIfAborted()
+      if (child.isRunning) return child
     }
-    const child = this.#child
+  }
+
+  async #startAgain(signal: AbortSignal | undefined): Promise<void> {
+    const stop = AbortSignal.any([this.#stop.signal, ...(signal ? [signal] : [])])
+    await delay(this.#pause, undefined, { signal: stop }).catch(() => {})
+    // Also where the pause was over just before: a process started now would have nobody to end it.
+    stop.throwIfAborted()
+    this.#child = this.#watch(this.#start())
+  }
+
+  async #loaded(child: Child): Promise<void> {
     try {
       this.#models.started(await child.loaded)
     } catch (error) {
@@ -131,8 +154,6 @@ export class EngineHost implements Engine {
       }
       throw error
     }
-    signal?.throwIfAborted()
-    return child
   }
 }
 

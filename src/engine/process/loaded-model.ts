@@ -23,12 +23,17 @@ export interface LoadedModel extends OpenModel {
   readonly latentRgb: LatentRgb | undefined
 }
 
-/** @param name What people call it. @throws EngineError `model`, `device` */
+/**
+ * @param name What people call it.
+ * @param onSign Told that something goes on.
+ * @throws EngineError `model`, `device`
+ */
 export async function loadModel(
   name: string,
   path: string,
   options: LoadOptions & { readonly loras: boolean },
   onNotice: (message: string) => void,
+  onSign: () => void,
 ): Promise<LoadedModel> {
   const { device = 'auto', dtype = 'auto', threads = usableCores(), cacheDir, vae, loras } = options
   const opened = await StableDiffusionPipeline.fromPretrained(path, {
@@ -37,6 +42,7 @@ export async function loadModel(
     vae,
     loras,
     onProgress: (progress) => {
+      onSign()
       if (progress.status === 'notice') onNotice(progress.message)
     },
     sessionOptions: { intraOpNumThreads: threads },

@@ -1,6 +1,7 @@
 /** The engine's process: loads the model it is told to, makes pictures one request after another, ends with its parent. */
 
-import { freemem, setPriority } from 'node:os'
+import { setPriority } from 'node:os'
+import { availableMemory } from '../devices/memory.ts'
 import { EngineError } from '../errors.ts'
 import type { Model } from './engine.ts'
 import { type LoadedModel, loadModel } from './loaded-model.ts'
@@ -54,15 +55,17 @@ interface Models {
 
 async function start(options: LoadOptions): Promise<Models> {
   const onNotice = (message: string) => tell({ type: 'notice', message })
+  const onSign = seldom(() => tell({ type: 'loading' }))
   const catalog = new ModelCatalog(options, onNotice)
   await catalog.read()
   const own = catalog.own
   const pathOf = (name: string) => (name === own.name ? own.path : catalog.pathOf(name))
   const open = new OpenModels<LoadedModel>({
-    memory: options.modelMemory ?? freemem() / 2,
+    memory: options.modelMemory ?? availableMemory() / 2,
     load: (name) => {
       const path = pathOf(name)
-      return loadModel(name, path, { ...options, vae: catalog.vaeFor(path), loras: catalog.hasLoras }, onNotice)
+      const own = { ...options, vae: catalog.vaeFor(path), loras: catalog.hasLoras }
+      return loadModel(name, path, own, onNotice, onSign)
     },
     bytesOf: (name) => catalog.bytesOf(name),
   })
@@ -97,9 +100,19 @@ async function generate({ id, request, preview }: Extract<Order, { type: 'genera
     })
     tell({ type: 'done', id, images })
   } catch (error) {
-    if (!signal.aborted) tell({ type: 'failed', id, error: reported(error) })
+    tell(signal.aborted ? { type: 'cancelled', id } : { type: 'failed', id, error: reported(error) })
   } finally {
     cancelled.delete(id)
+  }
+}
+
+/** At most once a second: a download tells of every piece. */
+function seldom(act: () => void): () => void {
+  let actedAt = Number.NEGATIVE_INFINITY
+  return () => {
+    if (performance.now() - actedAt < 1000) return
+    actedAt = performance.now()
+    act()
   }
 }
 

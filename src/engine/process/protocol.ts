@@ -28,7 +28,7 @@ export type Order =
   | { readonly type: 'generate'; readonly id: number; readonly request: ImagesRequest; readonly preview: boolean }
   | { readonly type: 'cancel'; readonly id: number }
 
-/** From the engine. A request ends with `done` or `failed`; one that was cancelled says nothing more. */
+/** From the engine. A request ends with `done`, `failed` or `cancelled`; whatever is said is a sign of life. */
 export type Report =
   | { readonly type: 'loaded'; readonly catalog: Catalog }
   | { readonly type: 'catalog'; readonly catalog: Catalog }
@@ -36,8 +36,10 @@ export type Report =
   | { readonly type: 'opened'; readonly model: string; readonly seconds: number; readonly open: readonly string[] }
   | { readonly type: 'notLoaded'; readonly error: ReportedError }
   | { readonly type: 'notice'; readonly message: string }
+  | { readonly type: 'loading' }
   | { readonly type: 'progress'; readonly id: number; readonly progress: EngineProgress }
   | { readonly type: 'done'; readonly id: number; readonly images: EngineImage[] }
+  | { readonly type: 'cancelled'; readonly id: number }
   | { readonly type: 'failed'; readonly id: number; readonly error: ReportedError }
 
 /** An EngineError; errors lose their class and code on the way. */

@@ -9,8 +9,8 @@ const TYPES = { 3: 'string', 4: 'number', 5: 'boolean', 10: 'number' } as Record
 /** Everything but what a test takes away: view the channel, send messages, attach files. */
 const PERMISSIONS = (1n << 10n) | (1n << 11n)
 const ATTACH_FILES = 1n << 15n
-/** How long Discord waits for an answer. */
-const PATIENCE_MS = 3000
+/** Discord itself waits for three seconds; a machine that is busy with other work may need longer. */
+const PATIENCE_MS = 30_000
 
 export type Dispatch = (event: string, data: Body) => void
 

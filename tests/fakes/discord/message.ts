@@ -4,6 +4,9 @@ import { EventEmitter, once } from 'node:events'
 import { parse } from 'discord-markdown-parser'
 import type { Body, UploadedFile } from './contract.ts'
 
+/** Longer than anything takes on a busy machine. */
+const PATIENCE_MS = 240_000
+
 export interface FakeAttachment extends UploadedFile {
   readonly id: string
   readonly description: string | undefined
@@ -60,7 +63,7 @@ export class FakeMessage {
   /** Resolves when the message is as described: a pattern of its text, or a condition. */
   async until(described: RegExp | ((message: FakeMessage) => boolean)): Promise<this> {
     const holds = typeof described === 'function' ? described : ({ text }: FakeMessage) => described.test(text)
-    const signal = AbortSignal.timeout(60_000)
+    const signal = AbortSignal.timeout(PATIENCE_MS)
     while (!holds(this)) {
       await once(this.#changes, 'change', { signal }).catch(() => {
         throw new Error(`Waited for ${described}; it is ${this.describe()}`)

@@ -17,7 +17,7 @@ export interface Delivery {
 }
 
 /** Slack waits three seconds; a loaded machine is given more. */
-const ACK_WITHIN_MS = 20_000
+const ACK_WITHIN_MS = 60_000
 
 export class SocketDelivery implements Delivery {
   readonly #sockets = new Set<WebSocket>()

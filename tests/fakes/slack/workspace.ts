@@ -4,7 +4,8 @@ import { EventEmitter, once } from 'node:events'
 import { linked, rung, shown } from './reading.ts'
 import type { Args } from './rules.ts'
 
-const PATIENCE_MS = 25_000
+/** Longer than anything takes on a busy machine. */
+const PATIENCE_MS = 240_000
 
 export interface Channel {
   readonly id: string

@@ -2,14 +2,25 @@
 
 import type { Failure, Message, Session } from '../message.ts'
 
+export class Refusal extends Error {
+  readonly status: number
+
+  constructor(message: string, status: number) {
+    super(message)
+    this.status = status
+  }
+}
+
+export const login = (password: string): Promise<void> => post('/api/login', { password })
 export const openSession = (): Promise<Session> => post('/api/session', {})
 export const imagine = (text: string): Promise<Message> => post('/api/imagine', { text })
 export const show = (job: string): Promise<Message> => ask(`/api/jobs/${encodeURIComponent(job)}`)
-/** What a button means; gives the new job where there is one. */
-export const act = (id: string): Promise<Message | undefined> => post('/api/act', { id })
+/** What a button means; gives the new job where there is one. It is done even if the page is left meanwhile. */
+export const act = (id: string): Promise<Message | undefined> => post('/api/act', { id }, { keepalive: true })
 
-function post<Answer>(path: string, body: unknown): Promise<Answer> {
-  return ask(path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
+function post<Answer>(path: string, body: unknown, init: RequestInit = {}): Promise<Answer> {
+  const headers = { 'content-type': 'application/json' }
+  return ask(path, { ...init, method: 'POST', headers, body: JSON.stringify(body) })
 }
 
 async function ask<Answer>(path: string, init?: RequestInit): Promise<Answer> {
@@ -18,6 +29,6 @@ async function ask<Answer>(path: string, init?: RequestInit): Promise<Answer> {
   })
   if (response.status === 204) return undefined as Answer
   const answer = await response.json().catch(() => ({ error: 'Something in between failed; please try again.' }))
-  if (!response.ok) throw new Error((answer as Failure).error)
+  if (!response.ok) throw new Refusal((answer as Failure).error, response.status)
   return answer
 }

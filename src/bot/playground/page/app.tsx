@@ -1,8 +1,9 @@
 /** The whole page: the head, the messages, the field, and the picture that is looked at. */
 
 import { useEffect, useLayoutEffect, useReducer, useRef, useState } from 'preact/hooks'
-import type { Chat, Entry } from './chat.ts'
+import type { Chat, DeletedEntry, Entry, JobEntry } from './chat.ts'
 import { Composer } from './composer.tsx'
+import { Deleted } from './deleted.tsx'
 import { DownIcon, Sprout } from './icons.tsx'
 import { MessageItem } from './message.tsx'
 import { Note } from './note.tsx'
@@ -39,6 +40,31 @@ export function App({ chat }: { chat: Chat }) {
     field.current!.focus()
   }
 
+  const dismiss = (key: string) => {
+    chat.dismiss(key)
+    focusUnlessTouch(field.current!)
+  }
+  const messageOf = ({ key, message }: JobEntry) => (
+    <MessageItem
+      key={key}
+      message={message}
+      shown={key === chat.shown?.job}
+      restored={key === chat.restored}
+      onPress={(id, name) => chat.press(id, name)}
+      onOpen={(index) => setLooking({ job: key, index })}
+      onEdit={edit}
+      onShow={(job) => chat.send(`/show ${job}`)}
+    />
+  )
+  const deletedOf = (entry: DeletedEntry) => (
+    <Deleted
+      key={`deleted-${entry.key}`}
+      entry={entry}
+      onUndo={() => chat.undo(entry.key)}
+      onOutOfView={() => chat.dismiss(entry.key)}
+    />
+  )
+
   return (
     <>
       <header class="head">
@@ -54,21 +80,19 @@ export function App({ chat }: { chat: Chat }) {
       <Scroll entries={entries} shown={chat.shown}>
         {chat.empty && <Welcome onExample={send} />}
         <ol class="messages" aria-label="Messages">
-          {entries.map((entry) =>
-            entry.kind === 'job' ? (
-              <MessageItem
+          {entries.map((entry) => {
+            if (entry.kind === 'job') return messageOf(entry)
+            if (entry.kind === 'deleted') return deletedOf(entry)
+            return (
+              <Note
                 key={entry.key}
-                message={entry.message}
-                shown={entry.key === chat.shown?.job}
-                onPress={(id, name) => chat.press(id, name)}
-                onOpen={(index) => setLooking({ job: entry.key, index })}
+                entry={entry}
+                options={options}
+                onDismiss={() => dismiss(entry.key)}
                 onEdit={edit}
-                onShow={(job) => chat.send(`/show ${job}`)}
               />
-            ) : (
-              <Note key={entry.key} entry={entry} options={options} onDismiss={() => chat.dismiss(entry.key)} />
-            ),
-          )}
+            )
+          })}
         </ol>
       </Scroll>
       <footer class="foot">

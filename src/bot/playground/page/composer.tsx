@@ -16,6 +16,7 @@ interface ComposerProps {
   readonly onSend: (line: string) => void
 }
 
+const LIST = 'choices'
 export function Composer({ field, line, options, jobs, onLine, onSend }: ComposerProps) {
   const [caret, setCaret] = useState(0)
   const [active, setActive] = useState(0)
@@ -104,7 +105,7 @@ export function Composer({ field, line, options, jobs, onLine, onSend }: Compose
       {completion && (
         <div class="completion">
           <p class="completion-title">{completion.title}</p>
-          <div id="choices" role="listbox" aria-label={completion.title}>
+          <div id={LIST} role="listbox" aria-label={completion.title}>
             {choices.map((choice) => (
               <Row key={choice.label} choice={choice} chosen={choice === chosen} onAccept={() => accept(choice)} />
             ))}
@@ -117,10 +118,11 @@ export function Composer({ field, line, options, jobs, onLine, onSend }: Compose
           rows={1}
           value={line}
           maxLength={20_000}
+          {...comboboxOf(choices.length > 0)}
           aria-label="What to draw"
           placeholder="Say what to draw, or type / for commands"
           aria-autocomplete="list"
-          aria-controls={completion && 'choices'}
+          aria-controls={LIST}
           aria-activedescendant={chosen && idOf(chosen)}
           autocomplete="off"
           enterkeyhint="send"
@@ -160,6 +162,11 @@ function Row({ choice, chosen, onAccept }: { choice: Choice; chosen: boolean; on
       <span class="choice-note">{note}</span>
     </div>
   )
+}
+
+/** Apart, since preact's types know no role but textbox for a field of several lines; screen readers know both. */
+function comboboxOf(isOpen: boolean): object {
+  return { role: 'combobox', 'aria-haspopup': 'listbox', 'aria-expanded': isOpen }
 }
 
 function idOf({ label }: Choice): string {

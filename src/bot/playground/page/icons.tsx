@@ -43,13 +43,6 @@ export const EditIcon = () => (
   </Icon>
 )
 
-export const LinkIcon = () => (
-  <Icon>
-    <path d="M8.500 11.500a3 3 0 0 0 4.300 0l2.800-2.800a3 3 0 0 0-4.300-4.300l-1 1" />
-    <path d="M11.500 8.500a3 3 0 0 0-4.300 0l-2.800 2.800a3 3 0 0 0 4.300 4.300l1-1" />
-  </Icon>
-)
-
 export const SendIcon = () => (
   <Icon>
     <path d="M10 16V4.500M5 9.300 10 4.300l5 5" />
@@ -83,5 +76,19 @@ export const ForwardIcon = () => (
 export const DownIcon = () => (
   <Icon>
     <path d="M10 4v11.500M5 10.700l5 5 5-5" />
+  </Icon>
+)
+
+export const RerollIcon = () => (
+  <Icon>
+    <path d="M16 10a6 6 0 1 1-1.900-4.400L16 7.300" />
+    <path d="M16 3.500v3.800h-3.800" />
+  </Icon>
+)
+
+export const DeleteIcon = () => (
+  <Icon>
+    <path d="M3.500 5.500h13M8 5.500V4a1 1 0 0 1 1-1h2a1 1 0 0 1 1 1v1.500" />
+    <path d="m5 5.500.700 10a1.500 1.500 0 0 0 1.500 1.500h5.600a1.500 1.500 0 0 0 1.500-1.500l.700-10M8.300 8.700v5M11.700 8.700v5" />
   </Icon>
 )

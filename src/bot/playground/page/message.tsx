@@ -1,9 +1,12 @@
 /** One job as a message: who asked for what, how it goes, its pictures and its buttons. */
 
-import { useState } from 'preact/hooks'
+import type { ComponentChildren } from 'preact'
+import { useLayoutEffect, useRef, useState } from 'preact/hooks'
+import type { ViewAction } from '../../view.ts'
 import type { Message } from '../message.ts'
 import { CopyButton } from './copy.tsx'
-import { CopyIcon, EditIcon, LinkIcon, Sprout } from './icons.tsx'
+import { useHandedOnFocus } from './focus.ts'
+import { CopyIcon, DeleteIcon, EditIcon, RerollIcon, Sprout } from './icons.tsx'
 import { Pictures } from './pictures.tsx'
 import { Time } from './time.tsx'
 
@@ -11,14 +14,20 @@ export interface MessageProps {
   readonly message: Message
   /** The message that somebody asked to see. */
   readonly shown: boolean
+  /** It stands here again, in place of the button that brought it back. */
+  readonly restored: boolean
   readonly onPress: (id: string, line: string) => Promise<unknown>
   readonly onOpen: (index: number) => void
   readonly onEdit: (line: string) => void
   readonly onShow: (job: string) => void
 }
 
-export function MessageItem({ message, shown, onPress, onOpen, onEdit, onShow }: MessageProps) {
+export function MessageItem({ message, shown, restored, onPress, onOpen, onEdit, onShow }: MessageProps) {
   const [marked, setMarked] = useState<number>()
+  const said = useRef<HTMLElement>(null)
+  useLayoutEffect(() => {
+    if (restored) said.current!.focus({ preventScroll: true })
+  }, [restored])
   const { job, state, authorName, prompt, negativePrompt, status, time, asked, parent } = message
   return (
     <li id={`job-${job}`} class={`message message-${state}${shown ? ' message-shown' : ''}`}>
@@ -27,11 +36,11 @@ export function MessageItem({ message, shown, onPress, onOpen, onEdit, onShow }:
         <b>{authorName}</b>
         {parent === undefined ? (
           <>
-            used <span class="command">{asked}</span>
+            used <Asked asked={asked} />
           </>
         ) : (
           <>
-            pressed <span class="command">{asked}</span> under
+            pressed <Asked asked={asked} /> under
             <button type="button" class="more" onClick={() => onShow(parent)}>
               an earlier job
             </button>
@@ -41,7 +50,7 @@ export function MessageItem({ message, shown, onPress, onOpen, onEdit, onShow }:
       <div class="face">
         <Sprout />
       </div>
-      <article class="said" aria-label={`Seedling: ${prompt.slice(0, 120)}`}>
+      <article ref={said} class="said" tabIndex={-1} aria-label={`Seedling: ${prompt.slice(0, 120)}`}>
         <header>
           <b class="name">Seedling</b>
           <span class="badge">App</span>
@@ -61,6 +70,19 @@ export function MessageItem({ message, shown, onPress, onOpen, onEdit, onShow }:
         <Actions message={message} onPress={onPress} onMark={setMarked} />
       </article>
     </li>
+  )
+}
+
+/** Not every device has a font with the labels that chats show. */
+const ICONS: Readonly<Record<string, () => ComponentChildren>> = { '🔄': RerollIcon, '🗑': DeleteIcon }
+
+function Asked({ asked }: { asked: string }) {
+  const LabelIcon = ICONS[asked]
+  if (!LabelIcon) return <span class="command">{asked}</span>
+  return (
+    <span class="command" role="img" aria-label="Draw again">
+      <LabelIcon />
+    </span>
   )
 }
 
@@ -122,7 +144,7 @@ function Parameters({ message }: { message: Message }) {
   )
 }
 
-function Tools({ message: { job, command }, onEdit }: { message: Message; onEdit: (line: string) => void }) {
+function Tools({ message: { command }, onEdit }: { message: Message; onEdit: (line: string) => void }) {
   return (
     <span class="tools">
       {command && (
@@ -141,9 +163,6 @@ function Tools({ message: { job, command }, onEdit }: { message: Message; onEdit
           </button>
         </>
       )}
-      <CopyButton text={`${location.origin}/#${job}`} label="Copy a link to this job">
-        <LinkIcon />
-      </CopyButton>
     </span>
   )
 }
@@ -156,41 +175,54 @@ interface ActionsProps {
 
 /** The buttons, those of a kind together; one that is about a picture marks it while it is pointed at. */
 function Actions({ message, onPress, onMark }: ActionsProps) {
-  const [busy, setBusy] = useState<string>()
   const groups = [...Map.groupBy(message.actions, ({ action }) => action).entries()]
   if (groups.length === 0) return null
-  const press = async (id: string, line: string) => {
-    setBusy(id)
-    await onPress(id, line)
-    setBusy(undefined)
-  }
   return (
     <fieldset class="actions" aria-label="Actions">
       {groups.map(([kind, actions]) => (
         <span key={kind} class={`actions-group action-${kind}`}>
-          {actions.map(({ id, label, description }) => {
-            const index = kind === 'vary' || kind === 'upscale' ? Number(id.split(':')[1]) : undefined
-            return (
-              <button
-                key={id}
-                type="button"
-                class="action"
-                title={description}
-                aria-label={description}
-                aria-busy={busy === id}
-                disabled={busy === id}
-                onClick={() => press(id, label)}
-                onMouseEnter={() => onMark(index)}
-                onMouseLeave={() => onMark(undefined)}
-                onFocus={() => onMark(index)}
-                onBlur={() => onMark(undefined)}
-              >
-                {label}
-              </button>
-            )
-          })}
+          {actions.map((action) => (
+            <ActionButton key={action.id} action={action} onPress={onPress} onMark={onMark} />
+          ))}
         </span>
       ))}
     </fieldset>
+  )
+}
+
+interface ActionButtonProps extends Omit<ActionsProps, 'message'> {
+  readonly action: ViewAction
+}
+
+function ActionButton({ action: { id, action, label, description }, onPress, onMark }: ActionButtonProps) {
+  const [busy, setBusy] = useState(false)
+  const button = useRef<HTMLButtonElement>(null)
+  useHandedOnFocus(button, (left) => left.closest('article'))
+  const index = action === 'vary' || action === 'upscale' ? Number(id.split(':')[1]) : undefined
+  const LabelIcon = ICONS[label]
+  const press = async () => {
+    if (busy) return
+    setBusy(true)
+    await onPress(id, label)
+    setBusy(false)
+  }
+  return (
+    <button
+      ref={button}
+      type="button"
+      class="action"
+      title={description}
+      aria-label={description}
+      aria-busy={busy}
+      // A button that is disabled would lose the focus.
+      aria-disabled={busy}
+      onClick={press}
+      onMouseEnter={() => onMark(index)}
+      onMouseLeave={() => onMark(undefined)}
+      onFocus={() => onMark(index)}
+      onBlur={() => onMark(undefined)}
+    >
+      {LabelIcon ? <LabelIcon /> : label}
+    </button>
   )
 }

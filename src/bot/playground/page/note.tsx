@@ -4,16 +4,18 @@ import type { ComponentChildren } from 'preact'
 import type { Option } from '../../../commands/options.ts'
 import type { HelpEntry, NoteEntry } from './chat.ts'
 import { COMMANDS, rangeOf } from './completion.ts'
-import { Sprout } from './icons.tsx'
+import { DeleteIcon, RerollIcon, Sprout } from './icons.tsx'
 import { Time } from './time.tsx'
 
 interface NoteProps {
   readonly entry: NoteEntry | HelpEntry
   readonly options: readonly Option[]
   readonly onDismiss: () => void
+  /** Takes the refused line up again. */
+  readonly onEdit: (line: string) => void
 }
 
-export function Note({ entry, options, onDismiss }: NoteProps) {
+export function Note({ entry, options, onDismiss, onEdit }: NoteProps) {
   return (
     <li class="message message-note">
       {entry.kind === 'note' && (
@@ -32,15 +34,34 @@ export function Note({ entry, options, onDismiss }: NoteProps) {
           <span class="badge">App</span>
           <Time at={entry.time} />
         </header>
-        {entry.kind === 'help' ? <Help options={options} /> : <p class="sentence">{entry.text}</p>}
+        {entry.kind === 'help' ? <Help options={options} /> : <Sentence {...entry} />}
         <p class="only-you">
           Only you can see this ·{' '}
+          {entry.kind === 'note' && entry.typed && (
+            <>
+              <button type="button" class="more" onClick={() => onEdit(entry.line)}>
+                Edit
+              </button>{' '}
+              ·{' '}
+            </>
+          )}
           <button type="button" class="more" onClick={onDismiss}>
             Dismiss
           </button>
         </p>
       </article>
     </li>
+  )
+}
+
+/** Flags stay in one piece. */
+function Sentence({ text, times }: Pick<NoteEntry, 'text' | 'times'>) {
+  const parts = text.split(/(--[\p{L}-]+[,;.]?)/u)
+  return (
+    <p class="sentence">
+      {parts.map((part) => (part.startsWith('--') ? <span class="flag">{part}</span> : part))}
+      {times > 1 && <span class="dim"> ({times} times)</span>}
+    </p>
   )
 }
 
@@ -64,8 +85,8 @@ function Help({ options }: { options: readonly Option[] }) {
           ))}
       </Table>
       <p>
-        Under each result, 🔄 draws it again with a new seed, V1–V4 draw variations of a picture and U1–U4 a larger one.
-        Cancel and 🗑 are for whoever asked for it.
+        Under each result, <RerollIcon /> draws it again with a new seed, V1–V4 draw variations of a picture and U1–U4 a
+        larger one; <DeleteIcon /> deletes it, and Cancel ends what is not finished.
       </p>
     </div>
   )

@@ -1,7 +1,8 @@
 /** A job's pictures in a grid, finished or coming; both take the same room, so that nothing moves when they are done. */
 
-import { useState } from 'preact/hooks'
+import { useLayoutEffect, useRef, useState } from 'preact/hooks'
 import type { Message, MessagePicture } from '../message.ts'
+import { RerollIcon } from './icons.tsx'
 
 export interface PicturesProps {
   readonly message: Message
@@ -13,7 +14,9 @@ export interface PicturesProps {
 export function Pictures({ message, marked, onOpen }: PicturesProps) {
   if (message.state === 'done') {
     return message.pictures.length === 0 ? (
-      <p class="gone">The pictures are no longer kept; 🔄 draws new ones.</p>
+      <p class="gone">
+        The pictures are no longer kept; <RerollIcon /> draws new ones.
+      </p>
     ) : (
       <Grid message={message}>
         {message.pictures.map((picture) => (
@@ -38,10 +41,21 @@ export function Pictures({ message, marked, onOpen }: PicturesProps) {
 }
 
 function Grid({ message, children }: { message: Message; children: preact.ComponentChildren }) {
-  const { width, height, count } = message
-  const style = { '--width': `${shownWidth(width, height, count)}px`, '--shape': `${width} / ${height}` }
+  const grid = useRef<HTMLDivElement>(null)
+  const [room, setRoom] = useState(0)
+  useLayoutEffect(() => {
+    const around = grid.current!.parentElement!
+    const measure = () => setRoom(around.clientWidth)
+    measure()
+    const observer = new ResizeObserver(measure)
+    observer.observe(around)
+    return () => observer.disconnect()
+  }, [])
+  const { width, height } = message
+  const { columns, shown, whole } = layoutOf(message, room)
+  const style = { '--columns': columns, '--width': `${shown}px`, '--shape': `${width} / ${height}` }
   return (
-    <div class={`pictures pictures-${count}${isSmall(message) ? ' pictures-small' : ''}`} style={style}>
+    <div ref={grid} class={`pictures${whole ? ' pixels' : ''}`} style={style}>
       {children}
     </div>
   )
@@ -74,15 +88,44 @@ function Coming({ message: { preview, count }, index }: { message: Message; inde
 
 /** Pictures of this many pixels are shown larger than they are, pixel by pixel, where smoothing would only blur them. */
 const SMALL = 128
+/** Between two pictures, in CSS pixels. */
+const GAP = 8
+/** Below this, fewer stand beside each other. */
+const MIN_WIDTH = 192
 
 export function isSmall({ width, height }: { width: number; height: number }): boolean {
   return Math.max(width, height) <= SMALL
 }
 
-/** In CSS pixels: a whole number of times for small pictures, and about a third of the column for large ones. */
-function shownWidth(width: number, height: number, count: number): number {
+interface Layout {
+  readonly columns: number
+  /** A picture's width, in CSS pixels. */
+  readonly shown: number
+  /** Each of its pixels is a whole number of the screen's. */
+  readonly whole: boolean
+}
+
+/** As many columns as leave each picture wide enough. `room` is in CSS pixels. */
+function layoutOf({ width, height, count }: Message, room: number): Layout {
+  const layoutIn = (columns: number): Layout => {
+    const most = Math.min(wantedWidth(width, height, count), (room - GAP * (columns - 1)) / columns)
+    return { columns, ...wholeWidth({ width, height }, most) }
+  }
+  const side = isSmall({ width, height }) || count < 4 ? count : 2
+  const layout = layoutIn(side)
+  return layout.shown >= MIN_WIDTH || side <= 2 ? layout : layoutIn(2)
+}
+
+/** The greatest width up to `most` at which a small picture's pixels stay alike; others are smoothed, so any will do. */
+export function wholeWidth(picture: { width: number; height: number }, most: number): Pick<Layout, 'shown' | 'whole'> {
+  const times = Math.floor((most * devicePixelRatio) / picture.width)
+  if (!isSmall(picture) || times === 0) return { shown: Math.max(0, Math.floor(most)), whole: false }
+  return { shown: (times * picture.width) / devicePixelRatio, whole: true }
+}
+
+/** About a third of the column for one picture, less for several. */
+function wantedWidth(width: number, height: number, count: number): number {
   const side = Math.max(width, height)
-  const room = count > 1 ? 224 : side > 96 ? 400 : 288
-  if (isSmall({ width, height })) return width * Math.max(2, Math.floor(room / side))
-  return Math.round((width * (count === 1 ? 448 : 288)) / side)
+  if (isSmall({ width, height })) return (width * (count > 1 ? 256 : 384)) / side
+  return (width * (count === 1 ? 448 : 288)) / side
 }

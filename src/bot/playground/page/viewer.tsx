@@ -1,9 +1,9 @@
 /** A picture by itself, as large as the window allows; arrow keys go to the job's other pictures, Escape goes back. */
 
-import { useEffect, useRef } from 'preact/hooks'
-import type { Message } from '../message.ts'
+import { useEffect, useReducer, useRef } from 'preact/hooks'
+import type { Message, MessagePicture } from '../message.ts'
 import { BackIcon, CloseIcon, DownloadIcon, ForwardIcon } from './icons.tsx'
-import { isSmall } from './pictures.tsx'
+import { wholeWidth } from './pictures.tsx'
 
 interface ViewerProps {
   readonly message: Message
@@ -15,12 +15,19 @@ interface ViewerProps {
 export function Viewer({ message, index, onMove, onClose }: ViewerProps) {
   const dialog = useRef<HTMLDialogElement>(null)
   useEffect(() => dialog.current!.showModal(), [])
+  const [, redraw] = useReducer((count: number) => count + 1, 0)
+  useEffect(() => {
+    const onResize = () => redraw(undefined as never)
+    window.addEventListener('resize', onResize)
+    return () => window.removeEventListener('resize', onResize)
+  }, [])
   const { pictures, prompt } = message
   const picture = pictures[index]
   useEffect(() => {
     if (!picture) onClose()
   }, [picture])
   if (!picture) return null
+  const { shown, whole } = wholeWidth(picture, roomFor(picture))
   const move = (by: number) => onMove((index + by + pictures.length) % pictures.length)
   const onKeyDown = ({ key }: KeyboardEvent) => {
     if (key === 'ArrowLeft') move(-1)
@@ -38,10 +45,10 @@ export function Viewer({ message, index, onMove, onClose }: ViewerProps) {
       <figure>
         <img
           key={picture.url}
-          class={isSmall(picture) ? 'pixels' : ''}
+          class={whole ? 'pixels' : ''}
           src={picture.url}
           alt={picture.alt}
-          style={{ '--width': String(picture.width), '--height': String(picture.height) }}
+          style={{ width: `${shown}px`, height: `${(shown * picture.height) / picture.width}px` }}
         />
         <figcaption>
           <span class="viewer-prompt" dir="auto">
@@ -72,4 +79,16 @@ export function Viewer({ message, index, onMove, onClose }: ViewerProps) {
       </button>
     </dialog>
   )
+}
+
+/** Beside the picture, and above and below it with the caption, in CSS pixels. */
+const BESIDE = 32
+const AROUND = 140
+/** How many times its size a picture may be shown. */
+const MAX_SCALE = 8
+
+/** A picture's width where it fills the window. */
+function roomFor({ width, height }: MessagePicture): number {
+  const [across, down] = [(innerWidth - BESIDE) / width, (innerHeight - AROUND) / height]
+  return width * Math.min(across, down, MAX_SCALE)
 }

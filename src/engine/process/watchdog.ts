@@ -1,0 +1,66 @@
+/** Notices that a process shows no sign of life for longer than it ever should. */
+
+import type { ImagesRequest } from './engine.ts'
+
+/** A timer that is late by so much says that this program stood still itself, as in a suspended machine. */
+const LATE_MS = 1000
+
+export class Watchdog {
+  readonly #onSilence: (ms: number) => void
+  #timer: NodeJS.Timeout | undefined
+
+  /** @param onSilence told that a sign was waited for in vain, and how long */
+  constructor(onSilence: (ms: number) => void) {
+    this.#onSilence = onSilence
+  }
+
+  /** A sign has to come within `ms`; it is given by the next `expect` or `rest`. */
+  expect(ms: number): void {
+    this.rest()
+    const due = performance.now() + ms
+    this.#timer = setTimeout(() => {
+      if (performance.now() - due > LATE_MS) this.expect(ms)
+      else this.#onSilence(ms)
+    }, ms).unref()
+  }
+
+  /** Nothing is waited for. */
+  rest(): void {
+    clearTimeout(this.#timer)
+  }
+}
+
+/** Before a step was measured: the first one may compile, or read a large model from a slow disk. */
+const UNMEASURED = 20
+/** While a model is loaded, which says little. */
+const LOADING = 60
+/** A step that takes so many times its measured time has stopped. */
+const BEYOND_MEASURE = 20
+
+/** How long a silence may last. Decoding a picture counts as a step: with any model it takes less than a few. */
+export class Patience {
+  readonly #leastMs: number
+  #msPerPixel: number | undefined
+
+  /** @param leastMs even where steps are quick */
+  constructor(leastMs: number) {
+    this.#leastMs = leastMs
+  }
+
+  /** Until the next sign of a model that is loaded, in milliseconds. */
+  get forLoading(): number {
+    return LOADING * this.#leastMs
+  }
+
+  /** Until the next sign of a request, in milliseconds. */
+  forStep({ width, height, images }: ImagesRequest): number {
+    if (this.#msPerPixel === undefined) return UNMEASURED * this.#leastMs
+    // The pictures are decoded one after another, without a word between.
+    return Math.max(this.#leastMs, BEYOND_MEASURE * this.#msPerPixel * width * height) * images.length
+  }
+
+  /** Learns from a step; the slowest one counts. */
+  measure({ width, height }: ImagesRequest, ms: number): void {
+    this.#msPerPixel = Math.max(this.#msPerPixel ?? 0, ms / (width * height))
+  }
+}

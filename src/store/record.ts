@@ -1,0 +1,30 @@
+/** Which stored texts are jobs: whatever lies in a database may have been cut short, edited by hand, or be another program's. */
+
+import { z } from 'zod'
+
+const text = z.string()
+const noise = { seed: z.number(), variations: z.array(z.object({ seed: z.number(), strength: z.number() })) }
+const picture = z.looseObject({ ...noise, index: z.number(), width: z.number(), height: z.number() })
+
+/** As much as nothing can be done without. */
+const job = z.looseObject({
+  id: text,
+  state: z.enum(['queued', 'running', 'done', 'failed', 'cancelled']),
+  request: z.looseObject({ ...noise, prompt: text, width: z.number(), height: z.number() }),
+  author: z.looseObject({ id: text }),
+  place: z.looseObject({ platform: text, guild: text, channel: text }),
+  createdAt: z.number(),
+  attempts: z.number(),
+  pictures: z.array(picture),
+})
+
+/** In place of a value that is no JSON. */
+export const UNREADABLE = Symbol('unreadable')
+
+/** Why what is stored under `id` is no job; undefined when it is one. */
+export function faultOf(id: string, value: unknown): string | undefined {
+  if (value === UNREADABLE) return 'it is not JSON'
+  const { error, data } = job.safeParse(value)
+  if (error) return `its ${error.issues[0]!.path.join('.') || 'record'} is wrong`
+  return data.id === id ? undefined : 'it is another job’s'
+}
