@@ -100,6 +100,18 @@ describe('operators', () => {
         }),
       x,
     ],
+    ...[0, 1].map((transB): [string, () => OnnxGraph, Tensor] => {
+      // More than is read at once.
+      const [depth, width] = [4096, 600]
+      const values = transB ? weight(width, depth) : weight(depth, width)
+      const dims = transB ? [width, depth] : [depth, width]
+      const read = () =>
+        graphOf([node('Gemm', ['x', 'w'], 'y', { attribute: [int('transB', transB)] })], [inFile('w', dims, values)], {
+          x: ['rows', depth],
+          y: ['rows', width],
+        })
+      return [`a large weight, transB ${transB}`, read, { data: numbers(2 * depth, 2), dims: [2, depth] }]
+    }),
     ["Gemm with torch's weights", () => gemm(1, [inFile('w', [outputs, inputs], rows)]), flat],
     ['Gemm', () => gemm(0, [inFile('w', [inputs, outputs], columns)]), flat],
     ['weights in the graph itself', () => gemm(0, [inGraph('w', [inputs, outputs], columns)]), flat],

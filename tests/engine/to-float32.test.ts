@@ -32,16 +32,40 @@ describe('a half-precision graph in float32', () => {
 
   it('constants and casts inside it are widened too', async () => {
     const half = { dims: [1], dataType: DataType.FLOAT16, rawData: new Uint8Array([0, 0x3c]) }
+    const one = (name: string) =>
+      node('Constant', [], name, { attribute: [{ name: 'value', type: AttributeType.TENSOR, t: half }] })
+    const branch = (name: string, opType: string) => ({
+      name,
+      type: AttributeType.GRAPH,
+      g: {
+        name,
+        node: [one(`${name}_one`), node(opType, ['sum', `${name}_one`], `${name}_sum`)],
+        initializer: [],
+        input: [],
+        output: [
+          {
+            name: `${name}_sum`,
+            type: {
+              tensorType: { elemType: DataType.FLOAT16, shape: { dim: [{ dimParam: 'rows' }, { dimValue: 8 }] } },
+            },
+          },
+        ],
+      },
+    })
+    const condition = { tensor: { name: 'condition', dims: [], dataType: DataType.BOOL, int32Data: [0] } }
     const graph = () =>
       graphOf(
         [
-          node('Constant', [], 'one', { attribute: [{ name: 'value', type: AttributeType.TENSOR, t: half }] }),
+          one('one'),
           node('Cast', ['x'], 'narrow', { attribute: [int('to', DataType.FLOAT16)] }),
           node('MatMul', ['narrow', 'w'], 'product'),
           node('Add', ['product', 'one'], 'sum'),
-          node('Cast', ['sum'], 'y', { attribute: [int('to', DataType.FLOAT)] }),
+          node('If', ['condition'], 'chosen', {
+            attribute: [branch('then_branch', 'Add'), branch('else_branch', 'Sub')],
+          }),
+          node('Cast', ['chosen'], 'y', { attribute: [int('to', DataType.FLOAT)] }),
         ],
-        [inFile('w', [8, 8], numbers(64), 'F16')],
+        [inFile('w', [8, 8], numbers(64), 'F16'), condition],
         { x: ['rows', 8], y: ['rows', 8] },
       )
     const x = { data: numbers(16, 2), dims: [2, 8] }
