@@ -18,6 +18,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     description: 'Draw pictures into a folder',
     run: async (args) => (await import('./cli/imagine.ts')).imagine(args),
   },
+  models: {
+    description: 'List models, say what a file is, fetch models from the hub',
+    run: async (args) => (await import('./cli/models.ts')).models(args),
+  },
 }
 
 const HELP = `Seedling ${VERSION}: a Stable Diffusion bot that makes its own pictures.

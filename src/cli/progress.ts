@@ -84,3 +84,46 @@ function duration(milliseconds: number): string {
 function seedText({ seed, variations }: Parameters): string {
   return [seed, ...variations.map((variation) => variation.seed)].join(' → ')
 }
+
+/** How far the files of a download are: a bar on a terminal, a line a file elsewhere. */
+export interface FilesOutput {
+  loaded(file: string, bytes: number, total: number): void
+  /** A sentence between. */
+  say(sentence: string): void
+  close(): void
+}
+
+export function ofFiles(stream: NodeJS.WriteStream): FilesOutput {
+  let [current, drawnAt] = ['', Number.NEGATIVE_INFINITY]
+  const clear = () => {
+    if (!stream.isTTY || current === '') return
+    cursorTo(stream, 0)
+    clearLine(stream, 0)
+  }
+  return {
+    loaded(file, bytes, total) {
+      if (!stream.isTTY) {
+        if (file !== current) stream.write(`${file}  ${gigabytes(total)}\n`)
+        current = file
+        return
+      }
+      const now = performance.now()
+      if (now - drawnAt < REDRAW_MS && bytes < total) return
+      ;[current, drawnAt] = [file, now]
+      const part = total === 0 ? 1 : bytes / total
+      cursorTo(stream, 0)
+      stream.write(`${bar(part)} ${String(Math.floor(part * 100)).padStart(3)} %  ${gigabytes(total)}  ${file}`)
+      clearLine(stream, 1)
+    },
+    say(sentence) {
+      clear()
+      stream.write(`${sentence}\n`)
+    },
+    close: clear,
+  }
+}
+
+/** 4.27 GB, 31.9 MB. */
+export function gigabytes(bytes: number): string {
+  return bytes >= 1e9 ? `${(bytes / 1e9).toFixed(2)} GB` : `${(bytes / 1e6).toFixed(1)} MB`
+}
