@@ -90,7 +90,7 @@ function statusOf(job: Job, { position, etaSeconds, step, steps, paused }: Progr
     case 'running':
       return ['Drawing', ...(steps ? [`${Math.floor((100 * (step ?? 0)) / steps)} %`] : []), ...eta].join(' · ')
     case 'done':
-      return `${TITLES[job.action]} · ${duration((job.finishedAt! - job.startedAt!) / 1000)}`
+      return `${TITLES[job.action]} · ${duration((job.drawnMs ?? job.finishedAt! - job.startedAt!) / 1000)}`
     case 'failed':
       return job.error ?? 'This went wrong; please try again.'
     case 'cancelled':

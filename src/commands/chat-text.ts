@@ -15,8 +15,9 @@ const CODES: readonly RegExp[] = [
   /<mailto:[^<>|]*\|([^<>]*)>/gu,
 ]
 
+/** Where a link shows itself; looked for apart from its beginning, so that long lines cost no more than their length. */
 const LINK =
-  /(?:\b[a-z][a-z0-9+.-]*:\/\/|\bwww\.)[^\s<>]+|\b(?:[a-z0-9-]+\.)+(?:ai|app|be|com|dev|gg|io|ly|me|net|org|tv)\/[^\s<>]+/iu
+  /[a-z0-9]:\/\/[^\s<>]|(?<![a-z0-9])www\.[^\s<>]|[a-z0-9]\.(?:ai|app|be|com|dev|gg|io|ly|me|net|org|tv)\/[^\s<>]/iu
 
 /**
  * The prompts without a chat's codes, which would be drawn as numbers.
@@ -33,8 +34,10 @@ export function readChatText(values: OptionValues): OptionValues {
 
 function readable(name: string, text: string): string {
   const plain = CODES.reduce((rest, code) => rest.replace(code, (...found) => labelOf(found)), text)
-  const link = LINK.exec(plain)?.[0]
-  if (link === undefined) return plain === text ? text : plain.replace(/\s{2,}/gu, ' ')
+  const at = LINK.exec(plain)?.index
+  if (at === undefined) return plain === text ? text : plain.replace(/\s{2,}/gu, ' ')
+  const before = /[^\s<>]{0,40}$/u.exec(plain.slice(Math.max(0, at - 40), at))![0]
+  const link = /^[^\s<>]*/u.exec(before + plain.slice(at, at + 80))![0]
   const shown = link.length > 40 ? `${link.slice(0, 40)}…` : link
   throw new UserError(
     'option',

@@ -8,8 +8,10 @@ import { hasChoice, type Option, type OptionValues } from './options.ts'
 /** Hyphens, dashes and minus signs: keyboards turn `--` into other ones, and phones offer them side by side. */
 const DASH = '-\u2010-\u2015\u2212\ufe58\ufe63\uff0d'
 /** What may be a flag: dashes and a word behind them. After `--` there may be a space. */
-const START = new RegExp(`(?<=^|\\s)([${DASH}]+|--\\s+)(\\p{L}[^\\s=]*)`, 'gu')
+const START = new RegExp(`(?<before>^|[^${DASH}])(?<dashes>[${DASH}]+|--\\s+)(?<name>\\p{L}[^\\s=]*)`, 'gu')
 const QUOTED = /^["“]([^"“”]*)["”](?=\s|$)/u
+/** More cannot all be options, so the first ones show what is wrong. */
+const MAX_FLAGS = 100
 /** More are not named one by one. */
 const MAX_NAMED = 8
 
@@ -81,10 +83,11 @@ function flagsIn(text: string, options: readonly Option[]): Flag[] {
   const flags: Flag[] = []
   let quotedUntil = 0
   for (const match of text.matchAll(START)) {
-    const [all, dashes, name] = match as unknown as [string, string, string]
-    const end = match.index + all.length
-    if (match.index < quotedUntil || !isFlag(dashes, name, text.slice(end), options)) continue
-    flags.push({ name, start: match.index, end })
+    const { before, dashes, name } = match.groups as Record<'before' | 'dashes' | 'name', string>
+    const [start, end] = [match.index + before.length, match.index + match[0].length]
+    if (start < quotedUntil || !isFlag(before, dashes, name, text.slice(end), options)) continue
+    flags.push({ name, start, end })
+    if (flags.length === MAX_FLAGS) break
     quotedUntil = end + quotedLength(text.slice(end))
   }
   return flags
@@ -99,10 +102,14 @@ function quotedLength(rest: string): number {
   return new RegExp(`^\\s*($|[${DASH}]+\\p{L})`, 'u').test(behind) ? before + quoted[0].length : 0
 }
 
-/** Two dashes, or one as long as two, always begin a flag; one short dash may be part of the prompt. */
-function isFlag(dashes: string, name: string, rest: string, options: readonly Option[]): boolean {
+/**
+ * Two dashes, or one as long as two, always begin a flag; one short dash may be part of the prompt, and so may two without a
+ * space before them.
+ */
+function isFlag(before: string, dashes: string, name: string, rest: string, options: readonly Option[]): boolean {
   const isOption = optionOf(name, options) !== undefined
   const hasNumber = /^[\s=]+[-+.]?\d/u.test(rest)
+  if (/\S/u.test(before)) return dashes === '--' && isOption && (hasNumber || /[^\p{L}\p{N}]/u.test(before))
   if (/\s/u.test(dashes)) return isOption && hasNumber
   if (/^-{2,}$/u.test(dashes)) return true
   if (dashes.length > 1 || /[\u2014\u2015]/u.test(dashes)) return /^[a-z]/iu.test(name)

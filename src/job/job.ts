@@ -41,6 +41,8 @@ export interface Job {
   readonly createdAt: number
   readonly startedAt?: number
   readonly finishedAt?: number
+  /** How long the engine took at its last try, in milliseconds: what the program stood still or waited for is not in it. */
+  readonly drawnMs?: number
   /** How often the engine was given this job, less the times that an orderly stop interrupted it. */
   readonly attempts: number
   /** One an image, in order; empty until the job is done, and after its pictures expired or were deleted. */

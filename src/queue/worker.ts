@@ -19,6 +19,12 @@ export interface WorkerOptions {
   readonly log: (line: string) => void
 }
 
+interface Drawn {
+  readonly images: EngineImage[]
+  /** How long the engine took. */
+  readonly drawnMs: number
+}
+
 export class Worker {
   readonly speed = new Speed()
   readonly #options: WorkerOptions
@@ -47,9 +53,9 @@ export class Worker {
     const { signal } = live.stop
     try {
       if ((await this.#start(id)).state !== 'running') return
-      const images = await this.#draw(live)
+      const { images, drawnMs } = await this.#draw(live)
       const pictures = await this.#keep(id, request, images, signal)
-      await this.#outage.outlast(() => this.#records.finish(id, { state: 'done', pictures }))
+      await this.#outage.outlast(() => this.#records.finish(id, { state: 'done', pictures, drawnMs }))
     } catch (error) {
       if (!signal.aborted && !this.#outage.closing.aborted) await this.#failed(live, error)
     }
@@ -81,7 +87,7 @@ export class Worker {
   }
 
   /** An engine that broke down is given the job once more. */
-  async #draw(live: Live): Promise<EngineImage[]> {
+  async #draw(live: Live): Promise<Drawn> {
     try {
       return await this.#drawOnce(live)
     } catch (error) {
@@ -94,7 +100,7 @@ export class Worker {
     }
   }
 
-  async #drawOnce(live: Live): Promise<EngineImage[]> {
+  async #drawOnce(live: Live): Promise<Drawn> {
     const { request } = live.job
     const { signal } = live.stop
     const since = performance.now()
@@ -106,10 +112,11 @@ export class Worker {
     live.run = { since, step: 0, steps: 0 }
     this.#changed(live)
     const images = await this.#options.engine.generateImages(imagesRequest(request), { signal, onProgress })
-    const measured = this.speed.measure(request, (performance.now() - since) / 1000)
+    const drawnMs = Math.round(performance.now() - since)
+    const measured = this.speed.measure(request, drawnMs / 1000)
     // A store that fails shows itself at the job's own record.
     this.#options.jobs.putMeasure(this.#measure, measured).catch(() => {})
-    return images
+    return { images, drawnMs }
   }
 
   async #keep(job: string, request: Request, images: EngineImage[], signal: AbortSignal): Promise<Picture[]> {

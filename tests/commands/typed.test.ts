@@ -48,6 +48,9 @@ describe("another keyboard's dashes", () => {
     ['a cat -Seed 7'],
     ['a cat -- seed 7'],
     ['a cat\u00a0–seed\u00a07'],
+    ['a cat--seed 7'],
+    ['a cat--seed=7'],
+    ['a cat\n--seed 7'],
   ])('%s has the seed 7', async (line) => {
     expect(await drawn(line)).toMatchObject({ prompt: 'a cat', seed: 7 })
   })
@@ -71,8 +74,18 @@ describe("another keyboard's dashes", () => {
     'a fast car –fast as the wind',
     '一只猫 ——红色',
     'a size-2 hat, pre-seed',
+    'a cat--no, a dog',
+    'a street—no people',
   ])('are left alone in “%s”', async (line) => {
     expect((await drawn(line)).prompt).toBe(line)
+  })
+
+  it('may stand right behind a comma', async () => {
+    expect(await drawn('a cat,--no dogs.--ar 16:9')).toMatchObject({
+      prompt: 'a cat,',
+      negativePrompt: 'dogs.',
+      width: 88,
+    })
   })
 
   it('inside a quoted value are no flags', async () => {

@@ -1,3 +1,4 @@
+import { truncateSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { Generator, StableDiffusionPipeline } from '../../src/engine/index.ts'
@@ -36,5 +37,23 @@ describe('AutoencoderKL', () => {
     pipe.disableVaeSlicing()
     expect(sliced.dims).toEqual([3, 3, 64, 64])
     expect(compare(sliced, together).difference).toBeLessThan(1e-5)
+  })
+
+  it('its encoder is opened when an image is first encoded', async () => {
+    const { components } = await StableDiffusionPipeline.fromPretrained(tinyPipeline('tiny-sd1'), ON_CPU)
+    const { encoder } = components.vae
+    expect(encoder!.inputs.size).toBe(0)
+    await encoder!.to('cpu')
+    expect(encoder!.inputs.size).toBe(0)
+    await components.vae.encode(new Generator(1).randn([1, 3, 64, 64]))
+    expect([...encoder!.inputs.keys()]).toEqual(['sample'])
+  })
+
+  it('an encoder that is damaged is named when the model is opened', async () => {
+    const folder = tinyPipeline('tiny-sd1')
+    truncateSync(join(folder, 'vae_encoder/model.onnx'), 1000)
+    await expect(StableDiffusionPipeline.fromPretrained(folder, ON_CPU)).rejects.toThrow(
+      /vae_encoder\/model\.onnx is damaged or half-downloaded/,
+    )
   })
 })

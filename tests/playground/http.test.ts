@@ -50,6 +50,23 @@ describe('a job', () => {
     expect((await house.queue.get(message.job))!.place.message).toBe(message.job)
   })
 
+  it('says how long it was drawn, whatever the clock did meanwhile', async () => {
+    const visitor = await arrive()
+    await using events = await visitor.listen()
+    const { job } = await visitor.imagine('a slowly filled hourglass')
+    const call = await house.engine.call('a slowly filled hourglass')
+    const { now } = Date
+    // The machine slept, or its clock was set, or what keeps the records was away.
+    Date.now = () => now() + 3_600_000
+    try {
+      call.finish()
+      const { data } = await events.until(({ data }) => data.job === job && data.state === 'done')
+      expect(data.status).toMatch(/^Imagine · \d+(\.\d)? s$/)
+    } finally {
+      Date.now = now
+    }
+  })
+
   it('gives its pictures as unchanging PNGs, and none that do not exist', async () => {
     const visitor = await arrive()
     const { job } = await drawn(visitor, 'a pear')

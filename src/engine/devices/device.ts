@@ -5,15 +5,16 @@ import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { type InferenceSession, listSupportedBackends } from 'onnxruntime-node'
 import { EngineError } from '../errors.ts'
+import { hideSoftwareDrivers, lacksVulkan } from './vulkan.ts'
 
 /** One of ONNX Runtime's execution providers. */
 export type Device = 'cpu' | 'cuda' | 'tensorrt' | 'dml' | 'coreml' | 'webgpu'
 
 export const DEVICES: readonly Device[] = ['cpu', 'cuda', 'tensorrt', 'dml', 'coreml', 'webgpu']
 
-/** TensorRT is left out of 'auto': it builds its engine anew at every start, for minutes. WebGPU may be a software one. */
+/** TensorRT is left out of 'auto': it builds its engine anew at every start, for minutes. */
 const BEST_FIRST: Partial<Record<NodeJS.Platform, readonly Device[]>> = {
-  linux: ['cuda', 'cpu'],
+  linux: ['cuda', 'webgpu', 'cpu'],
   win32: ['dml', 'cpu'],
   darwin: ['coreml', 'cpu'],
 }
@@ -31,8 +32,15 @@ export function candidates(platform: NodeJS.Platform = process.platform): readon
 
 /** Why there is nothing to try, where that is no surprise: this machine has no such GPU. */
 export function lacksHardware(device: Device): string | undefined {
-  const absent = device === 'cuda' && process.platform === 'linux' && !NVIDIA.some((file) => existsSync(file))
+  if (process.platform !== 'linux') return undefined
+  if (device === 'webgpu') return lacksVulkan()
+  const absent = device === 'cuda' && !NVIDIA.some((file) => existsSync(file))
   return absent ? 'this machine has no NVIDIA GPU' : undefined
+}
+
+/** Before 'auto' tries it: it must find a GPU or fail. */
+export function prepareToTry(device: Device): void {
+  if (device === 'webgpu' && process.platform === 'linux') hideSoftwareDrivers()
 }
 
 /** What 'auto' is likely to become: the first that is here and installed. */

@@ -89,7 +89,10 @@ export function runError(error: unknown, part: string, device: Device): EngineEr
       `The ${part} cannot work at this size (${firstLine(words)}); try a width and height that are multiples of 64.`,
       { cause: error },
     )
-  return new EngineError('device', `The ${part} failed on device '${device}': ${firstLine(words)}.`, { cause: error })
+  const cure = device === 'cpu' ? '' : "; use device 'cpu'"
+  return new EngineError('device', `The ${part} failed on device '${device}': ${firstLine(words)}${cure}.`, {
+    cause: error,
+  })
 }
 
 /** A library that the loader did not find, or what CUDA says. */

@@ -3,7 +3,7 @@
 import { realpathSync } from 'node:fs'
 import { dirname, relative, sep } from 'node:path'
 import protobuf from 'protobufjs/light.js'
-import { GRAPH, type Initializer, MODEL, type OnnxGraph } from './onnx-file.ts'
+import { bytesAt, GRAPH, type Initializer, MODEL, type OnnxGraph } from './onnx-file.ts'
 import {
   nodeProto,
   operatorSetIdProto,
@@ -22,7 +22,10 @@ export interface EncodedGraph {
   readonly folder?: string
   /** The files that weights lie in, links resolved. */
   readonly files: readonly string[]
-  /** Weights that lie in memory, for the session option `externalData`. */
+  /**
+   * Weights that lie in memory, for the session option `externalData`: all or none, since ONNX Runtime looks for nothing in
+   * files then.
+   */
   readonly memory: readonly { readonly path: string; readonly data: Uint8Array }[]
 }
 
@@ -31,25 +34,31 @@ export interface EncodedGraph {
  * one.
  */
 export function encodeOnnx(graph: OnnxGraph): EncodedGraph {
+  const initializers = togetherInMemory(graph.initializers)
   const real = new Map<string, string>()
-  for (const { place } of graph.initializers)
+  for (const { place } of initializers)
     if (place && !real.has(place.path)) real.set(place.path, realpathSync(place.path))
   const files = [...new Set(real.values())]
   const folder = commonFolder(files)
   const inner = protobuf.Writer.create()
   for (const node of graph.nodes)
     inner.uint32(tag(GRAPH.node)).bytes(graph.untouched.get(node) ?? nodeProto.encode(node))
-  for (const initializer of graph.initializers)
+  for (const initializer of initializers)
     inner.uint32(tag(GRAPH.initializer)).bytes(tensorProto.encode(pointed(initializer, real, folder)))
   const body = Buffer.concat([...graph.graphRest, inner.finish()])
   const outer = protobuf.Writer.create()
   for (const opset of graph.opsets) outer.uint32(tag(MODEL.opsetImport)).bytes(operatorSetIdProto.encode(opset))
   outer.uint32(tag(MODEL.graph)).bytes(body)
   const bytes = Buffer.concat([...graph.modelRest, outer.finish()])
-  const memory = graph.initializers.flatMap(({ tensor, bytes }) =>
-    bytes ? [{ path: inMemory(tensor), data: bytes }] : [],
-  )
+  const memory = initializers.flatMap(({ tensor, bytes }) => (bytes ? [{ path: inMemory(tensor), data: bytes }] : []))
   return { bytes, files, memory, ...(folder !== undefined && { folder }) }
+}
+
+function togetherInMemory(initializers: readonly Initializer[]): readonly Initializer[] {
+  if (!initializers.some(({ bytes }) => bytes)) return initializers
+  return initializers.map(({ tensor, place, bytes }) =>
+    place && !bytes ? { tensor, bytes: bytesAt(place) } : { tensor, ...(bytes && { bytes }) },
+  )
 }
 
 /** A name that no file has. */

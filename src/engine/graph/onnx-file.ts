@@ -63,6 +63,18 @@ export function readOnnx(path: string): OnnxGraph {
   }
 }
 
+/** @throws EngineError 'model' where the file ends before */
+export function bytesAt({ path, offset, length }: Place): Uint8Array {
+  const file = openSync(path, 'r')
+  try {
+    return read(file, offset, offset + length)
+  } catch (error) {
+    throw new EngineError('model', `${path} ends before its weights do; download it again.`, { cause: error })
+  } finally {
+    closeSync(file)
+  }
+}
+
 function readModel(file: number, size: number, path: string): OnnxGraph {
   const untouched = new Map<NodeProto, Uint8Array>()
   const initializers: Initializer[] = []

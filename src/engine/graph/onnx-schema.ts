@@ -80,7 +80,7 @@ export const DataType = {
 } as const
 
 /** `AttributeProto.AttributeType`. */
-export const AttributeType = { FLOAT: 1, INT: 2, STRING: 3, GRAPH: 5, INTS: 7 } as const
+export const AttributeType = { FLOAT: 1, INT: 2, STRING: 3, TENSOR: 4, GRAPH: 5, INTS: 7 } as const
 
 export interface TensorProto {
   dims: number[]

@@ -196,7 +196,8 @@ class QuantizedWriter {
     attribute: AttributeProto[] = [],
     options: { output?: string | undefined; domain?: string; name?: string | undefined } = {},
   ): string {
-    const { output = `int8_${this.#count++}`, domain = '', name = output } = options
+    const fresh = `int8_${this.#count++}`
+    const { output = fresh, domain = '', name = fresh } = options
     this.#nodes.push({ opType, input, output: [output], name, attribute, domain })
     return output
   }

@@ -204,32 +204,44 @@ export class OnnxRuntimeModel {
     return opened
   }
 
-  /** Exports of a fixed batch run so many rows at a time, the last call filled up with its last row. */
+  /**
+   * Exports of a fixed batch run so many rows at a time, the last call filled up with its last row; where rows would depend
+   * on each other, each has a call of its own.
+   */
   async #runRows(feeds: Feeds, fetches: readonly string[]): Promise<Tensor[]> {
     await this.#opened()
     const { name, shape } = this.#inputs.values().next().value!
-    const batch = Object.values(this.#rewrites).some(({ oneRow }) => oneRow) ? 1 : shape[0]
+    const fixed = typeof shape[0] === 'number' && shape[0] > 0 ? shape[0] : undefined
+    const taken = Object.values(this.#rewrites).some(({ oneRow }) => oneRow) ? 1 : fixed
     const rows = feeds[name]?.dims[0]
-    if (typeof batch !== 'number' || batch < 1 || rows === undefined || rows === batch)
+    if (taken === undefined || rows === undefined || (rows === taken && rows === (fixed ?? rows)))
       return this.#runOnce(feeds, fetches)
-    return this.#runInParts(feeds, fetches, rows, batch)
+    return this.#runInParts(feeds, fetches, rows, { taken, filled: fixed ?? taken })
   }
 
-  async #runInParts(feeds: Feeds, fetches: readonly string[], rows: number, batch: number): Promise<Tensor[]> {
+  async #runInParts(
+    feeds: Feeds,
+    fetches: readonly string[],
+    rows: number,
+    { taken, filled }: { taken: number; filled: number },
+  ): Promise<Tensor[]> {
     const runs: Tensor[][] = []
-    for (let from = 0; from < rows; from += batch) {
+    for (let from = 0; from < rows; from += taken) {
       const part = Object.entries(feeds).map(([key, feed]) => [
         key,
-        feed?.dims[0] === rows && this.#hasRows(key) ? rowsAt(feed, from, batch) : feed,
+        feed?.dims[0] === rows && this.#hasRows(key, filled) ? rowsAt(rowsAt(feed, from, taken), 0, filled) : feed,
       ])
-      runs.push(await this.#runOnce(Object.fromEntries(part), fetches))
+      const results = await this.#runOnce(Object.fromEntries(part), fetches)
+      runs.push(taken === filled ? results : results.map((result) => rowsAt(result, 0, taken)))
     }
-    return fetches.map((_, i) => rowsAt(concatRows(runs.map((run) => run[i]!)), 0, rows) as Tensor)
+    return fetches.map((_, i) => rowsAt(concatRows(runs.map((run) => run[i]!)), 0, rows))
   }
 
   /** What rewrites add is the same for all rows, though its first axis may be as long by chance. */
-  #hasRows(name: string): boolean {
-    return !Object.values(this.#rewrites).some(({ inputs }) => inputs !== undefined && name.startsWith(inputs))
+  #hasRows(name: string, batch: number): boolean {
+    const isAdded = Object.values(this.#rewrites).some(({ inputs }) => inputs !== undefined && name.startsWith(inputs))
+    const first = this.#inputs.get(name)?.shape[0]
+    return !isAdded && !(typeof first === 'number' && first > 0 && first !== batch)
   }
 
   async #runOnce(feeds: Feeds, fetches: readonly string[]): Promise<Tensor[]> {
@@ -300,7 +312,7 @@ function tensors(
 }
 
 /** Rows from `from` on, the last one repeated where there are fewer than `count`. */
-function rowsAt({ data, dims }: Feed, from: number, count: number): Feed {
+function rowsAt({ data, dims }: Feed, from: number, count: number): Tensor {
   const size = data.length / dims[0]!
   const out = new Float32Array(count * size)
   for (let row = 0; row < count; row++) {

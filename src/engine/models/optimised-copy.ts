@@ -5,7 +5,7 @@
 
 import { fork } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { readdirSync, readFileSync, realpathSync, statSync, writeFileSync } from 'node:fs'
+import { readFileSync, realpathSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -32,7 +32,6 @@ const ARRANGED = 1.35
 const MAKING = 1.1
 
 const GRAPH_FILE = 'model.onnx'
-const SIZES_FILE = 'sizes.json'
 
 /** What is to be opened. */
 export interface Copied {
@@ -55,7 +54,10 @@ export interface OpenedCopy {
   readonly entry: CacheEntry
 }
 
-/** A session of the kept copy; nothing where there is none, or it is broken: that one is taken away. */
+/**
+ * A session of the kept copy; nothing where there is none, or it is broken: that one is taken away. ONNX Runtime checks that
+ * its file is as long as its weights need.
+ */
 export async function openCopy(
   copied: Copied & { readonly cacheDir: string },
   onBroken: (reason: string) => void,
@@ -65,7 +67,6 @@ export async function openCopy(
   const entry = openEntry(cacheDir, key)
   if (!entry) return undefined
   try {
-    requireWhole(entry.path)
     const folder = realpathSync(entry.path)
     const own = withSessionConfig(options, { model_external_initializers_file_folder_path: folder })
     return { session: await InferenceSession.create(join(folder, GRAPH_FILE), own), entry }
@@ -106,7 +107,6 @@ async function make(copied: Copied & { readonly cacheDir: string }): Promise<voi
   if (!draft) return
   try {
     await makeIn(draft, copied)
-    writeFileSync(join(draft.path, SIZES_FILE), JSON.stringify(sizesIn(draft.path)))
   } catch {
     return draft.discard()
   }
@@ -168,16 +168,4 @@ function processor(): string {
   } catch {
     return model
   }
-}
-
-function sizesIn(folder: string): Record<string, number> {
-  const names = readdirSync(folder).filter((name) => !name.startsWith('.') && name !== SIZES_FILE)
-  return Object.fromEntries(names.map((name) => [name, statSync(join(folder, name)).size]))
-}
-
-/** What was cut off must not be mapped: reading past a file's end kills the process. */
-function requireWhole(folder: string): void {
-  const wanted = JSON.parse(readFileSync(join(folder, SIZES_FILE), 'utf8')) as Record<string, number>
-  for (const [name, size] of Object.entries(wanted))
-    if (statSync(join(folder, name)).size !== size) throw new Error(`${name} is not complete`)
 }

@@ -2,7 +2,7 @@
 
 import type { InferenceSession } from 'onnxruntime-node'
 import { type CacheSetting, cacheFolder } from '../cache/cache-folder.ts'
-import { bestDevice, candidates, type Device, lacksHardware, unavailable } from '../devices/device.ts'
+import { bestDevice, candidates, type Device, lacksHardware, prepareToTry, unavailable } from '../devices/device.ts'
 import { EngineError } from '../errors.ts'
 import { findLayers } from '../graph/find-layers.ts'
 import type { GraphSource } from '../graph/graph-source.ts'
@@ -128,6 +128,7 @@ export class Opening {
         if (!absent) this.#listeners.onNotice(reasons.at(-1)!)
         continue
       }
+      prepareToTry(candidate)
       try {
         const model = await open(candidate)
         this.#listeners.onDevice(candidate, reasons)

@@ -1,6 +1,6 @@
 /** diffusers' `StableDiffusionPipeline`, for every family: open a model, ask for images, all at once or step by step. */
 
-import { bestDevice, type Device, requireDevice, unavailable } from '../devices/device.ts'
+import { bestDevice, type Device, prepareToTry, requireDevice, unavailable } from '../devices/device.ts'
 import { EngineError, throwIfAborted } from '../errors.ts'
 import type { PipelineClass, Task } from '../families/family.ts'
 import type { Scheduler } from '../schedulers/scheduler.ts'
@@ -110,6 +110,7 @@ export class StableDiffusionPipeline extends AdapterLoader {
     const wanted = device === 'auto' ? bestDevice() : requireDevice(device)
     const why = unavailable(wanted)
     if (why) throw new EngineError('device', `The device '${wanted}' cannot be used: ${why}; or use device 'cpu'.`)
+    if (device === 'auto') prepareToTry(wanted)
     try {
       for (const model of modelsOf(this.#components)) await model.to(wanted)
     } catch (error) {

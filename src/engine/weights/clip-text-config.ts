@@ -21,7 +21,7 @@ export function clipTextConfig(weights: Weights, activation: 'quick_gelu' | 'gel
     vocab_size: vocabulary,
     hidden_size: width,
     intermediate_size: shapes.size('text_model.encoder.layers.0.mlp.fc1.weight', 0),
-    num_hidden_layers: shapes.count('text_model.encoder.layers.'),
+    num_hidden_layers: shapes.count('text_model.encoder.layers'),
     num_attention_heads: Math.max(1, Math.floor(width / HEAD_WIDTH)),
     max_position_embeddings: shapes.size('text_model.embeddings.position_embedding.weight', 0),
     projection_dim: projects ? shapes.size('text_projection.weight', 0) : width,

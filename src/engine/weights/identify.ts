@@ -46,6 +46,8 @@ export interface Identified {
 export function identify(file: ModelFile): Identified {
   const { weights } = file
   const nothing: FileParts = { textEncoders: [] }
+  if (holdsTooMany(weights))
+    return { kind: 'other', title: 'a file of more tensors than any model has', parts: nothing }
   const addition = additionIn(weights)
   if (addition !== undefined) return { kind: addition === 'a LoRA' ? 'lora' : 'other', title: addition, parts: nothing }
   const other = otherModelIn(weights)
@@ -79,6 +81,15 @@ function identifyModel(file: ModelFile, parts: FileParts, weights: Weights): Ide
     textEncoders: singleFile.textEncoders(shaped),
   } satisfies IdentifiedUNet
   return { kind, title: `${singleFile.title(shaped)}${paints ? ' for inpainting' : ''}`, parts, unet }
+}
+
+/** The largest of these models, with averaged weights beside its own, have five thousand. */
+const MOST_TENSORS = 50_000
+
+function holdsTooMany(weights: Weights): boolean {
+  let count = 0
+  for (const _ of weights.names()) if (++count > MOST_TENSORS) return true
+  return false
 }
 
 /** UNets that take more than latents beside their prompt: by how many channels more. */

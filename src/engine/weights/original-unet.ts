@@ -3,7 +3,7 @@
  * row through all levels, so where a level ends is read off the blocks themselves: at each downsampling.
  */
 
-import { highestNumber } from './shapes.ts'
+import { highestNumber, MOST } from './shapes.ts'
 import type { StoredTensor, Weights } from './stored-tensor.ts'
 import { weightsOf } from './tensor-map.ts'
 
@@ -50,7 +50,7 @@ export function originalUNet(weights: Weights, prefix: string): Weights {
 function levelsOf(names: readonly string[]): Levels {
   const last = Math.max(0, highestNumber(names, /^input_blocks\.(\d+)\./))
   const ends = names.flatMap((name) => /^input_blocks\.(\d+)\.0\.op\.weight$/.exec(name)?.[1] ?? []).map(Number)
-  const bounds = [0, ...ends.sort((a, b) => a - b), last + 1]
+  const bounds = [0, ...ends.sort((a, b) => a - b).slice(0, MOST), last + 1]
   return bounds.slice(1).map((end, level) => end - bounds[level]! - 1)
 }
 

@@ -3,7 +3,10 @@
 import type { Weights } from './stored-tensor.ts'
 
 /** More of a kind than any model has, as only a file that lies about itself holds. */
-const MOST = 256
+export const MOST = 64
+
+/** Words of a weight's name, from the left, among which numbers are looked for. */
+const DEEPEST = 12
 
 /** The highest number that a pattern's first group finds, or -1. */
 export function highestNumber(names: Iterable<string>, pattern: RegExp): number {
@@ -14,16 +17,17 @@ export function highestNumber(names: Iterable<string>, pattern: RegExp): number 
 
 export class Shapes {
   readonly #weights: Weights
-  readonly #names: readonly string[]
+  /** By what names begin with, up to a dot: the highest number that follows it, or -1. */
+  readonly #highest = new Map<string, number>()
 
   constructor(weights: Weights) {
     this.#weights = weights
-    this.#names = [...weights.names()]
+    for (const name of weights.names()) this.#add(name.split('.').slice(0, DEEPEST))
   }
 
-  /** Whether a weight's name begins so. */
-  has(start: string): boolean {
-    return this.#names.some((name) => name.startsWith(start))
+  /** Whether there is a weight inside the module. */
+  has(module: string): boolean {
+    return this.#highest.has(module)
   }
 
   /** Nothing where there is no such weight. */
@@ -36,11 +40,19 @@ export class Shapes {
     return this.shape(name)?.[axis] ?? 0
   }
 
-  /** How many numbered things there are: `count('down_blocks.')`. */
-  count(start: string): number {
-    let highest = -1
-    for (const name of this.#names)
-      if (name.startsWith(start)) highest = Math.max(highest, Number(/^\d+/.exec(name.slice(start.length))?.[0] ?? -1))
-    return Math.min(highest + 1, MOST)
+  /** How many numbered modules there are inside that one. */
+  count(module: string): number {
+    return Math.min(1 + (this.#highest.get(module) ?? -1), MOST)
+  }
+
+  #add(words: readonly string[]): void {
+    let module = ''
+    for (const [i, word] of words.entries()) {
+      if (i > 0) {
+        const number = /^\d+$/.test(word) ? Number(word) : -1
+        this.#highest.set(module, Math.max(number, this.#highest.get(module) ?? -1))
+      }
+      module = i === 0 ? word : `${module}.${word}`
+    }
   }
 }

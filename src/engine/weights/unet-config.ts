@@ -34,7 +34,7 @@ export function unetConfig(weights: Weights): Config {
 export function controlNetConfig(weights: Weights): Config {
   const shapes = new Shapes(weights)
   const hint = 'controlnet_cond_embedding'
-  const widened = Array.from({ length: shapes.count(`${hint}.blocks.`) / 2 }, (_, i) =>
+  const widened = Array.from({ length: shapes.count(`${hint}.blocks`) / 2 }, (_, i) =>
     shapes.size(`${hint}.blocks.${2 * i + 1}.weight`, 0),
   )
   return {
@@ -51,7 +51,7 @@ function bothConfig(shapes: Shapes): Config {
   const down = blocks(shapes, 'down_blocks')
   const channels = down.map((_, i) => shapes.size(`down_blocks.${i}.resnets.0.conv1.weight`, 0))
   const isLinear = shapes.shape(`${firstAttention(down)}.proj_in.weight`)?.length === 2
-  const isXL = shapes.has('add_embedding.linear_1.')
+  const isXL = shapes.has('add_embedding.linear_1')
   return {
     in_channels: shapes.size('conv_in.weight', 1),
     block_out_channels: channels,
@@ -82,13 +82,13 @@ interface Block {
 }
 
 function blocks(shapes: Shapes, kind: 'down_blocks' | 'up_blocks'): Block[] {
-  return Array.from({ length: shapes.count(`${kind}.`) }, (_, i) => {
+  return Array.from({ length: shapes.count(kind) }, (_, i) => {
     const name = `${kind}.${i}`
-    const attentions = shapes.count(`${name}.attentions.`)
+    const attentions = shapes.count(`${name}.attentions`)
     const depths = Array.from({ length: attentions }, (_, j) =>
-      shapes.count(`${name}.attentions.${j}.transformer_blocks.`),
+      shapes.count(`${name}.attentions.${j}.transformer_blocks`),
     )
-    return { name, resnets: shapes.count(`${name}.resnets.`), attends: attentions > 0, depths }
+    return { name, resnets: shapes.count(`${name}.resnets`), attends: attentions > 0, depths }
   })
 }
 
@@ -99,22 +99,22 @@ function firstAttention(down: readonly Block[]): string {
 
 /** Distilled models lack the middle's attention (SSD-1B, Vega) or all of it. */
 function midBlockType(shapes: Shapes): string | null {
-  if (shapes.has('mid_block.attentions.')) return 'UNetMidBlock2DCrossAttn'
-  return shapes.has('mid_block.resnets.') ? 'UNetMidBlock2D' : null
+  if (shapes.has('mid_block.attentions')) return 'UNetMidBlock2DCrossAttn'
+  return shapes.has('mid_block.resnets') ? 'UNetMidBlock2D' : null
 }
 
 type Depth = number | readonly number[]
 
 /** Where all attention is as deep. */
 function oneDepth(shapes: Shapes, down: readonly Block[]): number | undefined {
-  const middle = shapes.count('mid_block.attentions.0.transformer_blocks.')
+  const middle = shapes.count('mid_block.attentions.0.transformer_blocks')
   const depths = new Set([...down.flatMap((block) => block.depths), ...(middle > 0 ? [middle] : [])])
   return depths.size === 1 ? [...depths][0] : undefined
 }
 
 /** By level; one without attention may have any, and the last one's is the middle's too. */
 function downDepths(shapes: Shapes, down: readonly Block[]): Depth[] {
-  const middle = shapes.count('mid_block.attentions.0.transformer_blocks.') || 1
+  const middle = shapes.count('mid_block.attentions.0.transformer_blocks') || 1
   return down.map(({ attends, depths }, i) => depthOf(attends, depths, i === down.length - 1 ? middle : 1))
 }
 

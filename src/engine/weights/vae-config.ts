@@ -10,7 +10,7 @@ import type { Weights } from './stored-tensor.ts'
  */
 export function vaeConfig(weights: Weights): Config {
   const shapes = new Shapes(weights)
-  const levels = shapes.count('decoder.up_blocks.')
+  const levels = shapes.count('decoder.up_blocks')
   const channels = Array.from({ length: levels }, (_, i) =>
     shapes.size(`decoder.up_blocks.${levels - 1 - i}.resnets.0.conv1.weight`, 0),
   )
@@ -23,10 +23,10 @@ export function vaeConfig(weights: Weights): Config {
     down_block_types: channels.map(() => 'DownEncoderBlock2D'),
     up_block_types: channels.map(() => 'UpDecoderBlock2D'),
     // The decoder has one more.
-    layers_per_block: shapes.count('decoder.up_blocks.0.resnets.') - 1,
-    mid_block_add_attention: shapes.has('decoder.mid_block.attentions.'),
-    use_quant_conv: shapes.has('quant_conv.'),
-    use_post_quant_conv: shapes.has('post_quant_conv.'),
+    layers_per_block: shapes.count('decoder.up_blocks.0.resnets') - 1,
+    mid_block_add_attention: shapes.has('decoder.mid_block.attentions'),
+    use_quant_conv: shapes.has('quant_conv'),
+    use_post_quant_conv: shapes.has('post_quant_conv'),
     act_fn: 'silu',
     norm_num_groups: 32,
   }

@@ -50,6 +50,7 @@ export function App({ chat }: { chat: Chat }) {
       message={message}
       shown={key === chat.shown?.job}
       restored={key === chat.restored}
+      lost={chat.connection === 'lost'}
       onPress={(id, name) => chat.press(id, name)}
       onOpen={(index) => setLooking({ job: key, index })}
       onEdit={edit}

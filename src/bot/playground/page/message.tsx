@@ -16,21 +16,27 @@ export interface MessageProps {
   readonly shown: boolean
   /** It stands here again, in place of the button that brought it back. */
   readonly restored: boolean
+  /** The page hears of nothing just now. */
+  readonly lost: boolean
   readonly onPress: (id: string, line: string) => Promise<unknown>
   readonly onOpen: (index: number) => void
   readonly onEdit: (line: string) => void
   readonly onShow: (job: string) => void
 }
 
-export function MessageItem({ message, shown, restored, onPress, onOpen, onEdit, onShow }: MessageProps) {
+export function MessageItem({ message, shown, restored, lost, onPress, onOpen, onEdit, onShow }: MessageProps) {
   const [marked, setMarked] = useState<number>()
   const said = useRef<HTMLElement>(null)
   useLayoutEffect(() => {
     if (restored) said.current!.focus({ preventScroll: true })
   }, [restored])
+  const isPaused = lost && (message.state === 'queued' || message.state === 'running')
   const { job, state, authorName, prompt, negativePrompt, status, time, asked, parent } = message
   return (
-    <li id={`job-${job}`} class={`message message-${state}${shown ? ' message-shown' : ''}`}>
+    <li
+      id={`job-${job}`}
+      class={`message message-${state}${shown ? ' message-shown' : ''}${isPaused ? ' message-paused' : ''}`}
+    >
       <p class="asked">
         <Avatar name={authorName} />
         <b>{authorName}</b>
@@ -64,7 +70,7 @@ export function MessageItem({ message, shown, restored, onPress, onOpen, onEdit,
           </p>
         )}
         <Pictures message={message} marked={marked} onOpen={onOpen} />
-        <p class="status">{status}</p>
+        <p class="status">{isPaused ? 'Goes on when Seedling is back' : status}</p>
         <Progress message={message} />
         {state === 'done' && <Parameters message={message} />}
         <Actions message={message} onPress={onPress} onMark={setMarked} />
