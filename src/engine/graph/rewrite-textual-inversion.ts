@@ -59,7 +59,7 @@ export function rewriteTextualInversion(ids: string, idType: number): Rewrite {
       if (!table)
         throw new EngineError(
           'model',
-          `${path} does not tell its table of tokens, so no textual inversion can be used; export it anew with optimum.`,
+          `${path} does not tell its table of tokens, so no textual inversion can be used with it; open the model from PyTorch's weights, or export it anew with optimum.`,
         )
       const own = 'textual_inversion.own_ids'
       const nodes = graph.nodes.flatMap((node) => {

@@ -34,7 +34,7 @@ export class AddedRows {
     if (!table)
       throw new EngineError(
         'model',
-        `${source.path} does not tell its table of tokens, so no textual inversion can be used; export it anew with optimum.`,
+        `${source.path} does not tell its table of tokens, so no textual inversion can be used with it; open the model from PyTorch's weights, or export it anew with optimum.`,
       )
     this.#size = { width: table.width, firstId: table.rows }
     return this.#size
