@@ -1,6 +1,7 @@
 /** Every setting once: its environment variable, type, default and meaning; all mistakes are reported together. */
 
 import { z } from 'zod'
+import { DTYPES } from './engine/models/graph-choice.ts'
 
 const DEVICES = ['auto', 'cpu', 'cuda', 'tensorrt', 'dml', 'coreml', 'webgpu'] as const
 const positive = z.coerce.number({ error: 'must be a whole number from 1' }).int().positive()
@@ -26,7 +27,34 @@ export const settings = z.object({
   SEEDLING_MODEL: z
     .string()
     .optional()
-    .describe('Folder of the model, or its id on the Hugging Face hub; the embedded one unless set'),
+    .describe(
+      'The model: a folder, a file, a name out of SEEDLING_MODELS, or an id on the Hugging Face hub; the embedded one, or the first of SEEDLING_MODELS, unless set',
+    ),
+  SEEDLING_MODELS: z
+    .string()
+    .optional()
+    .describe('Folder of models, LoRAs and embeddings to choose from, as AUTOMATIC1111, Forge and ComfyUI lay it out'),
+  SEEDLING_VAE: z.string().optional().describe("VAE in place of the model's own, or for models that lack one"),
+  SEEDLING_DTYPE: z
+    .enum(DTYPES, { error: `must be one of ${DTYPES.join(', ')}` })
+    .default('auto')
+    .describe('Precision: half on a GPU and full on a CPU by itself; int8 is for CPUs'),
+  SEEDLING_MODEL_MEMORY: positive
+    .optional()
+    .describe('Gigabytes that the weights of open models may take together; half of what is free unless set'),
+  SEEDLING_CACHE: z
+    .string()
+    .optional()
+    .describe('Folder of optimised copies, which open in a fraction of the time; ~/.cache/seedling unless set'),
+  SEEDLING_CACHE_GB: z.coerce
+    .number({ error: 'must be a number of gigabytes, 0 or more' })
+    .min(0)
+    .default(20)
+    .describe('Gigabytes that those copies may take'),
+  SEEDLING_MEMORY_CHECK: z
+    .enum(['on', 'off'], { error: 'must be on or off' })
+    .default('on')
+    .describe('Whether a model that does not fit into memory is refused before it is tried'),
   SEEDLING_DATA: z.string().default('./data').describe('Folder of jobs and pictures'),
   SEEDLING_DEVICE: z
     .enum(DEVICES, { error: `must be one of ${DEVICES.join(', ')}` })

@@ -2,14 +2,13 @@
 
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import type { Platform } from './bot/platform.ts'
 import { createPlayground } from './bot/playground/index.ts'
 import type { Rooms } from './bot/rooms.ts'
 import { type Config, readConfig } from './config.ts'
-import { EMBEDDED_MODEL } from './embedded-model.ts'
 import type { Model } from './engine/process/engine.ts'
 import { startEngine } from './engine/process/host.ts'
+import { engineOptions } from './engine-options.ts'
 import { openProgram, type Program, type ProgramOptions } from './program.ts'
 import { openJobStore } from './store/jobs.ts'
 import { openPictureStore } from './store/pictures.ts'
@@ -65,9 +64,7 @@ function programOptions(config: Config, signal: AbortSignal): ProgramOptions {
     openPictures: () => openPictureStore({ dataDir, days: config.SEEDLING_PICTURE_DAYS, log }),
     startEngine: (signal) =>
       startEngine({
-        model: config.SEEDLING_MODEL ?? EMBEDDED_MODEL,
-        device: config.SEEDLING_DEVICE,
-        cacheDir: join(dataDir, 'cache'),
+        ...engineOptions(config),
         timeout: config.SEEDLING_ENGINE_TIMEOUT,
         log,
         signal,

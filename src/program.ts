@@ -4,7 +4,6 @@ import type { Log, Platform } from './bot/platform.ts'
 import { Presenter } from './bot/presenter.ts'
 import type { Rooms } from './bot/rooms.ts'
 import { Commands } from './commands/commands.ts'
-import { maxSizeOf } from './commands/request.ts'
 import type { Engine } from './engine/process/engine.ts'
 import type { Job } from './job/job.ts'
 import type { Limits } from './queue/limits.ts'
@@ -69,7 +68,7 @@ export class Program {
     const { limits, variationStrength, maxSize, log } = options
     const queue = new JobQueue({ jobs, pictures, engine, limits, log })
     const presenter = new Presenter(queue, log)
-    const commands = new Commands(queue, engine.model, { variationStrength, maxSize: maxSizeOf(maxSize, engine.model) })
+    const commands = new Commands(queue, engine, { variationStrength, maxSize })
     this.rooms = { commands, queue, pictures, presenter, log }
     this.jobs = jobs
     this.engine = engine

@@ -82,12 +82,13 @@ const PAUSED = 'paused on our side: nothing can be stored just now, and it goes 
 
 const TITLES = { imagine: 'Imagine', reroll: 'Re-roll', vary: 'Variation', upscale: 'Upscale' } as const
 
-function statusOf(job: Job, { position, etaSeconds, step, steps, paused }: Progress): string {
+function statusOf(job: Job, { position, etaSeconds, step, steps, opening, paused }: Progress): string {
   const eta = paused ? [PAUSED] : etaSeconds === undefined ? [] : [`about ${duration(etaSeconds)}`]
   switch (job.state) {
     case 'queued':
       return ['Queued', ...(position === undefined ? [] : [line(position)]), ...eta].join(' · ')
     case 'running':
+      if (opening !== undefined) return [`Opening ${opening}`, ...eta].join(' · ')
       return ['Drawing', ...(steps ? [`${Math.floor((100 * (step ?? 0)) / steps)} %`] : []), ...eta].join(' · ')
     case 'done':
       return `${TITLES[job.action]} · ${duration((job.drawnMs ?? job.finishedAt! - job.startedAt!) / 1000)}`
@@ -125,6 +126,7 @@ function parametersOf({ request, id }: Job): Parameter[] {
     { name: 'count', value: String(request.numImagesPerPrompt) },
     ...(request.transparent ? [{ name: 'transparent', value: 'true' }] : []),
     ...(request.clipSkip === undefined ? [] : [{ name: 'clip-skip', value: String(request.clipSkip) }]),
+    ...(request.model === undefined ? [] : [{ name: 'model', value: request.model }]),
     { name: 'job', value: id },
   ]
 }
@@ -146,6 +148,7 @@ function commandOf({ request }: Job): string {
     ...(numImagesPerPrompt === 1 ? [] : [`--count ${numImagesPerPrompt}`]),
     ...(request.transparent ? ['--transparent'] : []),
     ...(request.clipSkip === undefined ? [] : [`--clip-skip ${request.clipSkip}`]),
+    ...(request.model === undefined ? [] : [`--model "${request.model}"`]),
   ]
   return `/imagine ${prompt} ${flags.join(' ')}`
 }

@@ -7,12 +7,12 @@ import { readChatText } from '../commands/chat-text.ts'
 import type { OptionValues } from '../commands/options.ts'
 import { maxSizeOf, parseRequest } from '../commands/request.ts'
 import { readConfig } from '../config.ts'
-import { EMBEDDED_MODEL } from '../embedded-model.ts'
 import { EngineError } from '../engine/errors.ts'
 import { parseParameters } from '../engine/images/parameters.ts'
 import { readPngText } from '../engine/images/png-text.ts'
 import type { Engine, EngineImage, EngineProgress, Model } from '../engine/process/engine.ts'
 import { startEngine } from '../engine/process/host.ts'
+import { engineOptions } from '../engine-options.ts'
 import { UserError } from '../job/errors.ts'
 import { noiseOf, type Request } from '../job/request.ts'
 import { makeFolder } from '../store/folder.ts'
@@ -83,16 +83,17 @@ function checkForAnyModel({ size: _, ...values }: OptionValues): void {
 async function drawAll(flags: Flags, signal: AbortSignal): Promise<void> {
   if (existsSync('.env')) process.loadEnvFile()
   for (const sentence of unknownSettings(process.env)) console.error(sentence)
-  const { SEEDLING_MODEL, SEEDLING_DEVICE, SEEDLING_DATA, SEEDLING_MAX_SIZE } = process.env
-  const config = readConfig({ SEEDLING_MODEL, SEEDLING_DEVICE, SEEDLING_DATA, SEEDLING_MAX_SIZE })
+  // The chats' settings are none of its business, right or wrong.
+  const own = Object.entries(process.env).filter(([name]) => name.startsWith('SEEDLING_'))
+  const config = readConfig(Object.fromEntries(own))
   const picture = flags.from === undefined ? undefined : await readPicture(flags.from)
   const values = readChatText(flags.values)
   if (!picture) checkForAnyModel(values)
   prepareFolder(flags.out)
   const engine = await startEngine({
-    model: flags.model ?? config.SEEDLING_MODEL ?? EMBEDDED_MODEL,
-    device: flags.device ?? config.SEEDLING_DEVICE,
-    cacheDir: join(config.SEEDLING_DATA, 'cache'),
+    ...engineOptions(config, flags.model),
+    ...(flags.device !== undefined && { device: flags.device }),
+    ...(flags.dtype !== undefined && { dtype: flags.dtype }),
     log: (line) => console.error(line),
     signal,
   })

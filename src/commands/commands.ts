@@ -1,6 +1,6 @@
 /** What people may ask for, on any platform: each command checks who asks and what for, and hands a job to the queue. */
 
-import type { Model } from '../engine/process/engine.ts'
+import type { Engine } from '../engine/process/engine.ts'
 import { UserError } from '../job/errors.ts'
 import { isFinished, type Job, type JobAction, newJobId } from '../job/job.ts'
 import { MAX_UPSCALE, mayEnlarge, type Request, randomSeed, singlePicture } from '../job/request.ts'
@@ -9,32 +9,38 @@ import { type Context, isAuthor, maySee } from './access.ts'
 import type { ActionId } from './actions.ts'
 import { readChatText } from './chat-text.ts'
 import { parseInline } from './inline.ts'
+import { modelNamed, promptWithLoras } from './networks.ts'
 import { hasChoice, imagineOptions, type Option, type OptionValues } from './options.ts'
-import { parseRequest } from './request.ts'
+import { maxSizeOf, parseRequest } from './request.ts'
 
 export type { Context }
 
 export interface CommandSettings {
   /** How far a variation's noise lies from its parent's, 0..1. */
   readonly variationStrength: number
-  /** The longest side that may be asked for, in pixels. */
-  readonly maxSize: number
+  /** The longest side that may be asked for, in pixels; twice the model's own unless set. */
+  readonly maxSize?: number | undefined
 }
 
 export class Commands {
-  /** The options of `/imagine` to offer, for the model that runs. */
-  readonly options: readonly Option[]
-  readonly #understood: readonly Option[]
   readonly #queue: JobQueue
-  readonly #model: Model
+  readonly #engine: Pick<Engine, 'model' | 'catalog'>
   readonly #settings: CommandSettings
 
-  constructor(queue: JobQueue, model: Model, settings: CommandSettings) {
+  constructor(queue: JobQueue, engine: Pick<Engine, 'model' | 'catalog'>, settings: CommandSettings) {
     this.#queue = queue
-    this.#model = model
+    this.#engine = engine
     this.#settings = settings
-    this.#understood = imagineOptions(model, settings.maxSize)
-    this.options = this.#understood.filter(hasChoice)
+  }
+
+  /** The options of `/imagine` to offer, with the models that there are now. */
+  get options(): readonly Option[] {
+    return this.#understood.filter(hasChoice)
+  }
+
+  get #understood(): readonly Option[] {
+    const { model, catalog } = this.#engine
+    return imagineOptions(model, maxSizeOf(this.#settings.maxSize, model), undefined, catalog)
   }
 
   /** What a typed line asks for, its flags read. @throws UserError `option` for a flag that cannot be read */
@@ -85,7 +91,19 @@ export class Commands {
   }
 
   #request(values: OptionValues): Request {
-    return parseRequest(readChatText(values), this.#model, this.#settings.maxSize)
+    const { catalog } = this.#engine
+    const model = modelNamed(values.model, catalog)
+    const { prompt, ...others } = readChatText(values)
+    const named = { ...others, prompt: promptWithLoras(String(prompt ?? ''), values.lora, catalog) }
+    const request = parseRequest(named, model, maxSizeOf(this.#settings.maxSize, model))
+    return catalog.models.length > 1 ? { ...request, model: model.name } : request
+  }
+
+  /** What an older job was drawn with may be gone by now. */
+  #requireModel({ model }: Request): void {
+    const { models } = this.#engine.catalog
+    if (model === undefined || models.some(({ name }) => name === model)) return
+    throw new UserError('gone', `It was drawn with the model ${model}, which is not here any more; use /imagine.`)
   }
 
   #varied(job: Job, index: number): Request {
@@ -99,7 +117,8 @@ export class Commands {
     }
   }
 
-  #add(action: JobAction, request: Request, context: Context, parent?: Job, index = 0): Promise<Job> {
+  async #add(action: JobAction, request: Request, context: Context, parent?: Job, index = 0): Promise<Job> {
+    this.#requireModel(request)
     return this.#queue.add({
       id: newJobId(),
       state: 'queued',

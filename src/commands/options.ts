@@ -1,6 +1,6 @@
 /** The options of `/imagine`, written once: every surface's form, flags, checks and help are derived from this table. */
 
-import type { Model } from '../engine/process/engine.ts'
+import type { Catalog, Model } from '../engine/process/engine.ts'
 
 export type OptionName =
   | 'prompt'
@@ -13,6 +13,8 @@ export type OptionName =
   | 'count'
   | 'transparent'
   | 'clip-skip'
+  | 'model'
+  | 'lora'
 
 export interface Option {
   readonly name: OptionName
@@ -24,8 +26,10 @@ export interface Option {
   readonly maxLength?: number
   readonly min?: number
   readonly max?: number
-  /** Offered for completion; other values of the same form are as good. */
+  /** Offered for completion; other values of the same form are as good, unless `isStrict`. */
   readonly suggestions?: readonly string[]
+  /** There are no other values than those. */
+  readonly isStrict?: boolean
   /** Other names for it as an inline flag: `--no`, `--ar`. */
   readonly aliases?: readonly string[]
   /** What counts when it is left out, in words. */
@@ -45,11 +49,20 @@ const MAX_CLIP_SKIP = 12
 /** Pictures at once, in a chat. */
 const MAX_COUNT = 4
 
+/** Nothing to choose from. */
+const NOTHING: Catalog = { models: [], loras: [], embeddings: [] }
+
 /**
  * The table for a model: its defaults stand in the help texts, or say so where no model is loaded yet. `maxSize` is the
- * longest side allowed, in pixels.
+ * longest side allowed, in pixels; `catalog` has what there is beside the model.
  */
-export function imagineOptions(model: Model | undefined, maxSize: number, maxCount = MAX_COUNT): readonly Option[] {
+export function imagineOptions(
+  model: Model | undefined,
+  maxSize: number,
+  maxCount = MAX_COUNT,
+  catalog: Catalog = NOTHING,
+): readonly Option[] {
+  const models = catalog.models.length > 0 ? catalog.models : model ? [model] : []
   const usual = (value: (model: Model) => unknown) => (model ? String(value(model)) : "the model's own")
   return [
     {
@@ -128,11 +141,50 @@ export function imagineOptions(model: Model | undefined, maxSize: number, maxCou
       name: 'clip-skip',
       type: 'integer',
       description: 'Which layer of the text encoder to read, from the last; many anime models want 2',
-      min: model?.clipSkip ?? 1,
-      max: Math.min(model?.maxClipSkip ?? MAX_CLIP_SKIP, MAX_CLIP_SKIP),
+      min: Math.min(...models.map(({ clipSkip }) => clipSkip), model ? MAX_CLIP_SKIP : 1),
+      max: Math.min(
+        Math.max(...models.map(({ maxClipSkip }) => maxClipSkip), model ? 1 : MAX_CLIP_SKIP),
+        MAX_CLIP_SKIP,
+      ),
       default: usual((model) => model.clipSkip),
     },
+    ...networkOptions(catalog),
   ]
+}
+
+/** Only where there is something to choose. */
+function networkOptions({ models, loras }: Catalog): Option[] {
+  const model: Option = {
+    name: 'model',
+    type: 'string',
+    description: 'Which model draws it',
+    maxLength: 200,
+    suggestions: models.map(({ name }) => name),
+    isStrict: true,
+    ...(models[0] && { default: models[0].name }),
+  }
+  const lora: Option = {
+    name: 'lora',
+    type: 'string',
+    description: 'LoRAs to add, such as ink:0.8, several with commas; <lora:ink:0.8> in the prompt says the same',
+    maxLength: 400,
+    suggestions: loras.map(({ name }) => name),
+    default: 'none',
+  }
+  return [...(models.length > 1 ? [model] : []), ...(loras.length > 0 ? [lora] : [])]
+}
+
+/**
+ * What an option's value may become: suggestions that hold what was typed, in any case, those that begin with it first. Of a
+ * list the last part is completed, and what stands before it is kept.
+ */
+export function completions({ name, suggestions = [] }: Option, typed: string): string[] {
+  const before = name === 'lora' ? typed.slice(0, typed.lastIndexOf(',') + 1) : ''
+  const begun = typed.slice(before.length).trim().toLowerCase()
+  const fitting = suggestions.filter((one) => one.toLowerCase().includes(begun))
+  const first = fitting.filter((one) => one.toLowerCase().startsWith(begun))
+  const others = fitting.filter((one) => !one.toLowerCase().startsWith(begun))
+  return [...first, ...others].map((one) => (before === '' ? one : `${before} ${one}`))
 }
 
 /** Whether an option is offered: where a model takes one value alone, there is nothing to choose. */

@@ -47,6 +47,8 @@ export interface Job {
   readonly attempts: number
   /** One an image, in order; empty until the job is done, and after its pictures expired or were deleted. */
   readonly pictures: readonly Picture[]
+  /** What drew them, by name and by the first ten hex digits of a SHA-256 over its weights. */
+  readonly model?: { readonly name: string; readonly hash: string }
   /** Why it failed, in a sentence for its author. */
   readonly error?: string
   /** When its last view reached its place; until then a restart draws it again. */
@@ -57,6 +59,8 @@ export interface Job {
 
 /** What is known of a job between two states; never stored. */
 export interface Progress {
+  /** The model that is being opened for it. */
+  readonly opening?: string
   /** Place in line while queued, 1 = next. */
   readonly position?: number
   /** Denoising steps done, of `steps` in all, while running. */

@@ -8,6 +8,8 @@ export interface Variation {
 
 /** The names are diffusers'. Seeds are whole numbers 0..2^32-1. */
 export interface Request {
+  /** The name of what draws it; absent in records from before there was a choice, and then the program's own. */
+  readonly model?: string
   readonly prompt: string
   readonly negativePrompt: string
   readonly seed: number

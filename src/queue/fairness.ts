@@ -9,6 +9,7 @@ const MAX_DELAY_MS = 2 ** 31 - 1
 export class FairQueue {
   readonly #turns: Turns
   readonly #run: (id: string) => Promise<void>
+  readonly #isOpen: (model: string) => boolean
   #running: Entry | undefined
   #waking: NodeJS.Timeout | undefined
   #forgetting: NodeJS.Timeout | undefined
@@ -17,10 +18,12 @@ export class FairQueue {
   /**
    * @param jobsPerMinute how many jobs of one guild may start in any minute
    * @param run told whose turn it is; the next one's comes when it resolves. It must not reject.
+   * @param isOpen whether a model is in memory, so that its jobs begin at once
    */
-  constructor(jobsPerMinute: number, run: (id: string) => Promise<void>) {
+  constructor(jobsPerMinute: number, run: (id: string) => Promise<void>, isOpen: (model: string) => boolean) {
     this.#turns = new Turns(jobsPerMinute)
     this.#run = run
+    this.#isOpen = isOpen
   }
 
   add(entry: Entry): void {
@@ -60,7 +63,7 @@ export class FairQueue {
     clearTimeout(this.#waking)
     if (this.#running || this.#closed) return
     const now = performance.now()
-    const entry = this.#turns.next(now)
+    const entry = this.#turns.next(now, this.#isOpen)
     if (entry) {
       this.#running = entry
       void this.#run(entry.id).then(() => this.#finished(entry))

@@ -1,11 +1,11 @@
 /** Places in line: worked out once for everything that happens in one turn of the event loop, told where they matter. */
 
 import type { Job, Progress } from '../job/job.ts'
+import type { Estimates } from './estimates.ts'
 import type { FairQueue } from './fairness.ts'
 import { type Forecast, forecast } from './forecast.ts'
 import { secondsLeft, waitProgress } from './progress.ts'
 import type { Live, Records } from './records.ts'
-import type { Speed } from './speed.ts'
 
 /** In front every place is told; further back only when one of these is reached. */
 const MILESTONES = [1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000]
@@ -13,20 +13,20 @@ const MILESTONES = [1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_
 export class Positions {
   readonly #line: FairQueue
   readonly #records: Records
-  readonly #speed: Speed
+  readonly #estimates: Estimates
   readonly #tell: (job: Job, progress: Progress) => void
   #forecast: Map<string, Forecast> | undefined
   #soon: NodeJS.Immediate | undefined
 
-  constructor(line: FairQueue, records: Records, speed: Speed, tell: (job: Job, progress: Progress) => void) {
+  constructor(line: FairQueue, records: Records, estimates: Estimates, tell: (job: Job, progress: Progress) => void) {
     this.#line = line
     this.#records = records
-    this.#speed = speed
+    this.#estimates = estimates
     this.#tell = tell
   }
 
   progress({ job }: Live): Progress {
-    return waitProgress(this.#places.get(job.id), this.#speed)
+    return waitProgress(this.#places.get(job.id), this.#isKnown(job))
   }
 
   /** The line moved. */
@@ -61,17 +61,23 @@ export class Positions {
       const live = this.#records.live.get(id)
       if (live?.job.state !== 'queued' || milestone(live.position) === milestone(place.position)) continue
       live.position = place.position
-      this.#tell(live.job, waitProgress(place, this.#speed))
+      this.#tell(live.job, waitProgress(place, this.#isKnown(live.job)))
     }
+  }
+
+  #isKnown({ request }: Job): boolean {
+    return this.#estimates.estimate(request) !== undefined
   }
 
   #newForecast(): Map<string, Forecast> {
     const { turns, running } = this.#line
     const msOf = (id: string) => {
       const live = this.#records.live.get(id)
-      return 1000 * ((live && secondsLeft(live, this.#speed)) ?? 0)
+      return 1000 * ((live && secondsLeft(live, this.#estimates)) ?? 0)
     }
-    const places = forecast({ turns, running, now: performance.now(), msOf })
+    const open = this.#estimates.openModels
+    const msToOpen = (model: string) => 1000 * this.#estimates.secondsToOpen(model)
+    const places = forecast({ turns, running, now: performance.now(), msOf, open, msToOpen })
     // Whose turn it is already is still queued until its record says otherwise.
     if (running) places.set(running.id, { position: 1, doneIn: msOf(running.id) })
     return places

@@ -4,6 +4,7 @@ import { EventEmitter } from 'node:events'
 import { UserError } from '../job/errors.ts'
 import { isFinished, type Job, type Progress } from '../job/job.ts'
 import { StoreError } from '../store/errors.ts'
+import { Estimates } from './estimates.ts'
 import { FairQueue } from './fairness.ts'
 import { guildOf, type Limits, personOf } from './limits.ts'
 import { Outage } from './outage.ts'
@@ -34,6 +35,7 @@ export class JobQueue extends EventEmitter<QueueEvents> {
   readonly #records: Records
   readonly #outage: Outage
   readonly #line: FairQueue
+  readonly #estimates: Estimates
   readonly #worker: Worker
   readonly #positions: Positions
   /** Jobs with a reply that will be dead, oldest first: when, by `performance.now()`. */
@@ -43,7 +45,7 @@ export class JobQueue extends EventEmitter<QueueEvents> {
 
   constructor(options: QueueOptions) {
     super()
-    const { jobs, pictures, log, limits } = options
+    const { jobs, pictures, engine, log, limits } = options
     const tell = (job: Job, progress: Progress) => this.emit('change', job, progress)
     const tellOf = (live: Live) => tell(live.job, this.#progress(live))
     this.#options = options
@@ -53,9 +55,11 @@ export class JobQueue extends EventEmitter<QueueEvents> {
       onChange: () => this.#records.live.forEach(tellOf),
       probe: async () => void (await Promise.all([jobs.probe(), pictures.probe()])),
     })
-    this.#worker = new Worker(options, this.#records, this.#outage, tellOf)
-    this.#line = new FairQueue(limits.jobsPerMinute, (id) => this.#run(id))
-    this.#positions = new Positions(this.#line, this.#records, this.#worker.speed, tell)
+    this.#estimates = new Estimates(engine, jobs)
+    this.#worker = new Worker(options, this.#records, this.#estimates, this.#outage, tellOf)
+    const isOpen = (model: string) => engine.openModels.has(model)
+    this.#line = new FairQueue(limits.jobsPerMinute, (id) => this.#run(id), isOpen)
+    this.#positions = new Positions(this.#line, this.#records, this.#estimates, tell)
     this.#forgetting = setInterval(() => this.#forgetDeadReplies(), REPLY_MS / 15).unref()
     jobs.lost.addEventListener('abort', () => this.#end(), { once: true })
   }
@@ -158,7 +162,7 @@ export class JobQueue extends EventEmitter<QueueEvents> {
    * @throws StoreError
    */
   async recover(): Promise<Job[]> {
-    await this.#worker.recallSpeed()
+    await this.#estimates.recall()
     const jobs = await this.#options.jobs.unanswered()
     const recovered = await Promise.all(jobs.map(({ id }) => this.#records.inTurn(id, () => this.#recover(id))))
     return recovered.filter((job) => job !== undefined)
@@ -211,7 +215,8 @@ export class JobQueue extends EventEmitter<QueueEvents> {
   #lineUp({ job }: Live): void {
     if (this.#closed) return
     if (job.place.reply !== undefined) this.#replies.set(job.id, performance.now() + REPLY_MS)
-    this.#line.add({ id: job.id, guild: guildOf(job), person: personOf(job) })
+    const model = this.#estimates.modelOf(job.request)
+    this.#line.add({ id: job.id, guild: guildOf(job), person: personOf(job), model })
     this.#positions.changed()
   }
 
@@ -223,8 +228,7 @@ export class JobQueue extends EventEmitter<QueueEvents> {
   }
 
   #progress(live: Live): Progress {
-    const progress =
-      live.job.state === 'queued' ? this.#positions.progress(live) : runProgress(live, this.#worker.speed)
+    const progress = live.job.state === 'queued' ? this.#positions.progress(live) : runProgress(live, this.#estimates)
     return this.#outage.isOn ? { ...progress, paused: true } : progress
   }
 

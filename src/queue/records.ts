@@ -14,7 +14,14 @@ export interface Live {
   /** Place in line as last announced. */
   position?: number
   /** What the engine said of it last; `since` by `performance.now()`, `steps` 0 until it says anything. */
-  run?: { readonly since: number; readonly step: number; readonly steps: number; readonly preview?: Uint8Array }
+  run?: {
+    readonly since: number
+    readonly step: number
+    readonly steps: number
+    readonly preview?: Uint8Array
+    /** The model that is being opened for it. */
+    readonly opening?: string
+  }
 }
 
 export class Records {

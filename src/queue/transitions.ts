@@ -6,7 +6,7 @@ import { isFinished, type Job } from '../job/job.ts'
 export const REPLY_MS = 15 * 60_000
 
 /** How a job ends: its last state, and what it leaves. */
-export type Ending = Pick<Job, 'state'> & Partial<Pick<Job, 'pictures' | 'error' | 'drawnMs'>>
+export type Ending = Pick<Job, 'state'> & Partial<Pick<Job, 'pictures' | 'model' | 'error' | 'drawnMs'>>
 
 export function started(job: Job): Job {
   return { ...job, state: 'running', startedAt: Date.now(), attempts: job.attempts + 1 }

@@ -8,6 +8,23 @@ export interface Entry {
   readonly id: string
   readonly guild: string
   readonly person: string
+  /** What draws it. */
+  readonly model: string
+}
+
+/**
+ * How often, in all, a job is overtaken by others whose model is open already: so that people with different models do not
+ * have one opened for every picture, and nobody waits longer for it than so many jobs take.
+ */
+export const MOST_OVERTAKEN = 4
+
+/** How many turns are looked through for a model that is open. */
+const LOOKED_THROUGH = 64
+
+interface Turn {
+  readonly guild: Guild
+  readonly person: string
+  readonly entry: Entry
 }
 
 interface Guild {
@@ -29,6 +46,8 @@ export class Turns {
   readonly #line: Guild[] = []
   /** By id, for `remove`. */
   readonly #entries = new Map<string, Entry>()
+  /** How often a job was, by id. */
+  readonly #overtaken = new Map<string, number>()
 
   /** @param jobsPerMinute how many of a guild's jobs may start in any minute */
   constructor(jobsPerMinute: number) {
@@ -51,6 +70,7 @@ export class Turns {
     const entry = this.#entries.get(id)
     if (!entry) return false
     this.#entries.delete(id)
+    this.#overtaken.delete(id)
     const guild = this.#guilds.get(entry.guild)!
     const jobs = guild.people.get(entry.person) ?? guild.serving!.jobs
     jobs.splice(jobs.indexOf(entry), 1)
@@ -59,19 +79,47 @@ export class Turns {
     return true
   }
 
-  /** Chooses the next job, and takes it out of the line; nothing while all that wait are held back by the rate limit. */
-  next(now: number): Entry | undefined {
-    const guild = this.#line[0]
-    if (!guild || guild.since > now) return undefined
-    this.#line.shift()
-    const [person, jobs] = guild.people.entries().next().value!
-    const entry = jobs.shift()!
+  /**
+   * Chooses the next job, and takes it out of the line; nothing while all that wait are held back by the rate limit.
+   * @param isOpen Whether a model is in memory.
+   */
+  next(now: number, isOpen: (model: string) => boolean): Entry | undefined {
+    const turn = this.#chosen(now, isOpen)
+    if (!turn) return undefined
+    const { guild, person, entry } = turn
+    const jobs = guild.people.get(person)!
+    this.#line.splice(this.#line.indexOf(guild), 1)
+    jobs.shift()
     guild.people.delete(person)
     guild.serving = { person, jobs }
     guild.starts.push(now)
     if (guild.starts.length > this.#jobsPerMinute) guild.starts.shift()
     this.#entries.delete(entry.id)
+    this.#overtaken.delete(entry.id)
     return entry
+  }
+
+  /** The first in line, or the first whose model is open, where all that it overtakes may be overtaken once more. */
+  #chosen(now: number, isOpen: (model: string) => boolean): Turn | undefined {
+    const passed: Turn[] = []
+    for (const turn of this.#turns(now)) {
+      if (isOpen(turn.entry.model)) {
+        for (const { entry } of passed) this.#overtaken.set(entry.id, (this.#overtaken.get(entry.id) ?? 0) + 1)
+        return turn
+      }
+      passed.push(turn)
+      const mayWait = (this.#overtaken.get(turn.entry.id) ?? 0) < MOST_OVERTAKEN
+      if (!mayWait || passed.length === LOOKED_THROUGH) break
+    }
+    return passed[0]
+  }
+
+  /** Everybody whose turn may come now, in order. */
+  *#turns(now: number): Generator<Turn> {
+    for (const guild of this.#line) {
+      if (guild.since > now) return
+      for (const [person, [entry]] of guild.people) if (entry) yield { guild, person, entry }
+    }
   }
 
   /** What `next` gave is done. */
@@ -110,6 +158,7 @@ export class Turns {
       copy.#guilds.set(name, copies.get(guild)!)
     }
     for (const guild of this.#line) copy.#line.push(copies.get(guild)!)
+    for (const [id, times] of this.#overtaken) copy.#overtaken.set(id, times)
     return copy
   }
 

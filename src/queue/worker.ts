@@ -6,9 +6,9 @@ import type { Job } from '../job/job.ts'
 import type { Picture } from '../job/picture.ts'
 import { noiseOf, type Request } from '../job/request.ts'
 import type { JobStore, PictureStore } from '../store/store.ts'
+import type { Estimates } from './estimates.ts'
 import type { Outage } from './outage.ts'
 import type { Live, Records } from './records.ts'
-import { Speed } from './speed.ts'
 import { type Ending, ended, started } from './transitions.ts'
 
 export interface WorkerOptions {
@@ -26,25 +26,25 @@ interface Drawn {
 }
 
 export class Worker {
-  readonly speed = new Speed()
   readonly #options: WorkerOptions
   readonly #records: Records
   readonly #outage: Outage
   readonly #changed: (live: Live) => void
-  readonly #measure: string
+  readonly #estimates: Estimates
 
   /** @param changed told of every change to a job that is not finished, or whose end could not be stored */
-  constructor(options: WorkerOptions, records: Records, outage: Outage, changed: (live: Live) => void) {
+  constructor(
+    options: WorkerOptions,
+    records: Records,
+    estimates: Estimates,
+    outage: Outage,
+    changed: (live: Live) => void,
+  ) {
     this.#options = options
     this.#records = records
     this.#outage = outage
     this.#changed = changed
-    this.#measure = `seconds per pixel and step: ${options.engine.model.hash}`
-  }
-
-  /** Knows from then on how fast the model was before the restart. */
-  async recallSpeed(): Promise<void> {
-    this.speed.secondsPerPixelStep = await this.#options.jobs.getMeasure(this.#measure)
+    this.#estimates = estimates
   }
 
   /** Never rejects: whatever goes wrong ends the job, in words, or is the stop of the program. */
@@ -55,7 +55,9 @@ export class Worker {
       if ((await this.#start(id)).state !== 'running') return
       const { images, drawnMs } = await this.#draw(live)
       const pictures = await this.#keep(id, request, images, signal)
-      await this.#outage.outlast(() => this.#records.finish(id, { state: 'done', pictures, drawnMs }))
+      await this.#outage.outlast(() =>
+        this.#records.finish(id, { state: 'done', pictures, model: images[0]!.model, drawnMs }),
+      )
     } catch (error) {
       if (!signal.aborted && !this.#outage.closing.aborted) await this.#failed(live, error)
     }
@@ -103,19 +105,20 @@ export class Worker {
   async #drawOnce(live: Live): Promise<Drawn> {
     const { request } = live.job
     const { signal } = live.stop
-    const since = performance.now()
+    let since = performance.now()
     const onProgress = (progress: EngineProgress) => {
       if (signal.aborted) return
-      live.run = { ...live.run, since, ...progress }
+      // Drawing begins when the model is open.
+      if (live.run?.opening !== undefined && progress.opening === undefined) since = performance.now()
+      const { opening: _, ...run } = live.run ?? { since, step: 0, steps: 0 }
+      live.run = { ...run, since, ...progress }
       this.#changed(live)
     }
     live.run = { since, step: 0, steps: 0 }
     this.#changed(live)
     const images = await this.#options.engine.generateImages(imagesRequest(request), { signal, onProgress })
     const drawnMs = Math.round(performance.now() - since)
-    const measured = this.speed.measure(request, drawnMs / 1000)
-    // A store that fails shows itself at the job's own record.
-    this.#options.jobs.putMeasure(this.#measure, measured).catch(() => {})
+    this.#estimates.measure(request, drawnMs / 1000)
     return { images, drawnMs }
   }
 

@@ -5,7 +5,7 @@ import type { Action } from '../../src/commands/actions.ts'
 import { Commands, type Context } from '../../src/commands/commands.ts'
 import type { Job } from '../../src/job/job.ts'
 import type { JobQueue } from '../../src/queue/queue.ts'
-import { model } from '../fakes/engine.ts'
+import { catalog, model } from '../fakes/engine.ts'
 
 const ID = '0123456789abcdef'
 const secret = 'a secret garden'
@@ -41,7 +41,7 @@ function commandsFor(place: Job['place']) {
     cancel: async () => job,
     delete: async () => job,
   } as unknown as JobQueue
-  return new Commands(queue, model, { variationStrength: 0.25, maxSize: 128 })
+  return new Commands(queue, { model, catalog }, { variationStrength: 0.25, maxSize: 128 })
 }
 
 const home = { platform: 'discord', guild: 'guild', channel: 'channel' }

@@ -168,7 +168,11 @@ describe('parseInline', () => {
 
   it('offers no clip skip where the model shows one layer alone, and says so to whoever asks', () => {
     const simple = { ...model, maxClipSkip: 1 }
-    const commands = new Commands({} as JobQueue, simple, { variationStrength: 0.25, maxSize: 128 })
+    const commands = new Commands(
+      {} as JobQueue,
+      { model: simple, catalog: { models: [simple], loras: [], embeddings: [] } },
+      { variationStrength: 0.25, maxSize: 128 },
+    )
     expect(commands.options.map(({ name }) => name)).not.toContain('clip-skip')
     expect(refusal(() => commands.parse('a cat --clip 2'))).toMatch(/use .*--count or --transparent\.$/)
     expect(refusal(() => commands.check(commands.parse('a cat --clip-skip 2')))).toBe(

@@ -8,10 +8,10 @@ import { UserError } from '../../src/job/errors.ts'
 import type { Job } from '../../src/job/job.ts'
 import type { Request } from '../../src/job/request.ts'
 import type { JobQueue } from '../../src/queue/queue.ts'
-import { model } from '../fakes/engine.ts'
+import { catalog, model } from '../fakes/engine.ts'
 
 const queue = { add: async (job: Job) => job } as unknown as JobQueue
-const commands = new Commands(queue, model, { variationStrength: 0.25, maxSize: 128 })
+const commands = new Commands(queue, { model, catalog }, { variationStrength: 0.25, maxSize: 128 })
 const context: Context = {
   author: { id: '1', name: 'Alice' },
   place: { platform: 'discord', guild: '2', channel: '3' },

@@ -18,9 +18,7 @@ export class SquareEngine extends EventEmitter<{ call: [] }> implements Engine {
   readonly catalog = catalog
   readonly #calls: Call[] = []
 
-  isOpen(): boolean {
-    return true
-  }
+  readonly openModels = new Set([model.name])
 
   secondsToOpen(): number | undefined {
     return undefined
@@ -60,5 +58,5 @@ async function square(request: ImagesRequest, seed: number): Promise<EngineImage
   const png = await sharp({ create: { width, height, channels: 3, background } })
     .png()
     .toBuffer()
-  return { png, width, height, nsfw: false }
+  return { model, png, width, height, nsfw: false }
 }

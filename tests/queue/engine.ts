@@ -25,9 +25,7 @@ export class LedEngine extends EventEmitter implements Engine {
   /** Answers every request at once. */
   free = false
 
-  isOpen(): boolean {
-    return true
-  }
+  readonly openModels = new Set([model.name])
 
   secondsToOpen(): number | undefined {
     return undefined
@@ -70,6 +68,6 @@ export function imagesOf(request: ImagesRequest): EngineImage[] {
     const png = createHash('sha256')
       .update(JSON.stringify({ ...request, images: undefined, noise }))
       .digest()
-    return { png, width: request.width * request.upscale, height: request.height * request.upscale, nsfw: false }
+    return { model, png, width: request.width * request.upscale, height: request.height * request.upscale, nsfw: false }
   })
 }

@@ -2,7 +2,9 @@ import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { FairQueue } from '../../src/queue/fairness.ts'
 import { forecast } from '../../src/queue/forecast.ts'
-import { RATE_INTERVAL_MS, Turns } from '../../src/queue/turns.ts'
+import { MOST_OVERTAKEN, RATE_INTERVAL_MS, Turns } from '../../src/queue/turns.ts'
+
+const OPENING_MS = 1000
 
 /** A fair queue whose jobs take as long as they are told to, by a clock that the test moves. */
 class Bench {
@@ -10,21 +12,33 @@ class Bench {
   readonly started: string[] = []
   readonly startedAt = new Map<string, number>()
   readonly doneAt = new Map<string, number>()
+  /** How often a model was opened; one is open at a time. */
+  opened = 0
   readonly #durations = new Map<string, number>()
+  readonly #models = new Map<string, string>()
+  #open = 'usual'
   #running = 0
 
   constructor(jobsPerMinute: number) {
-    this.queue = new FairQueue(jobsPerMinute, (id) => this.#run(id))
+    const isOpen = (model: string) => model === this.#open
+    this.queue = new FairQueue(jobsPerMinute, (id) => this.#run(id), isOpen)
   }
 
-  add(id: string, guild: string, ms: number, person = 'somebody'): void {
+  add(id: string, guild: string, ms: number, person = 'somebody', model = 'usual'): void {
     this.#durations.set(id, ms)
-    this.queue.add({ id, guild, person })
+    this.#models.set(id, model)
+    this.queue.add({ id, guild, person, model })
   }
 
   async #run(id: string): Promise<void> {
     expect(++this.#running).toBe(1)
     this.started.push(id)
+    const model = this.#models.get(id)!
+    if (model !== this.#open) {
+      this.opened++
+      await new Promise((resolve) => setTimeout(resolve, OPENING_MS))
+      this.#open = model
+    }
     this.startedAt.set(id, performance.now())
     await new Promise((resolve) => setTimeout(resolve, this.#durations.get(id)))
     this.doneAt.set(id, performance.now())
@@ -37,7 +51,8 @@ class Bench {
       const since = this.startedAt.get(id)
       return this.#durations.get(id)! - (since === undefined ? 0 : now - since)
     }
-    return forecast({ turns: this.queue.turns, running: this.queue.running, now, msOf })
+    const { turns, running } = this.queue
+    return forecast({ turns, running, now, msOf, open: [this.#open], msToOpen: () => OPENING_MS })
   }
 }
 
@@ -231,11 +246,59 @@ describe('the forecast', () => {
     const turns = new Turns(30)
     for (let guild = 0; guild < 500; guild++) {
       for (let index = 0; index < 10; index++) {
-        turns.add({ id: `${guild}/${index}`, guild: `${guild}`, person: `${index % 3}` }, 0)
+        turns.add({ id: `${guild}/${index}`, guild: `${guild}`, person: `${index % 3}`, model: 'usual' }, 0)
       }
     }
-    const told = forecast({ turns, running: undefined, now: 0, msOf: () => 1 })
+    const told = forecast({ turns, running: undefined, now: 0, msOf: () => 1, open: ['usual'], msToOpen: () => 0 })
     expect(told.size).toBe(5000)
     expect(told.get('499/9')).toEqual({ position: 5000, doneIn: 5000 })
+  })
+})
+
+describe('models', () => {
+  it('two members with two models do not have one opened for every picture', async () => {
+    const bench = new Bench(1000)
+    for (let i = 0; i < 10; i++) {
+      bench.add(`a${i}`, 'guild', 10, 'anna', 'usual')
+      bench.add(`b${i}`, 'guild', 10, 'ben', 'other')
+    }
+    await vi.runAllTimersAsync()
+    expect(bench.started).toHaveLength(20)
+    expect(bench.opened).toBeLessThanOrEqual(5)
+    expect(bench.started.slice(0, 7)).toEqual(['a0', 'a1', 'a2', 'a3', 'a4', 'b0', 'b1'])
+  })
+
+  it('of one guild let another wait no longer than the bound', async () => {
+    const bench = new Bench(1000)
+    for (let i = 0; i < 40; i++) bench.add(`many ${i}`, 'many', 10, `person ${i}`)
+    bench.add('one', 'few', 10, 'somebody', 'other')
+    await vi.runAllTimersAsync()
+    expect(bench.started.indexOf('one')).toBe(1 + MOST_OVERTAKEN)
+  })
+
+  it('no job is overtaken more often than the bound, whatever waits, and the forecast comes true', async () => {
+    const job = fc.record({
+      guild: fc.constantFrom('x', 'y', 'z'),
+      person: fc.constantFrom('p', 'q'),
+      model: fc.constantFrom('usual', 'other', 'third'),
+      ms: fc.integer({ min: 1, max: 50 }),
+    })
+    const property = fc.asyncProperty(fc.array(job, { minLength: 1, maxLength: 30 }), async (jobs) => {
+      const [bench, plain] = [new Bench(1000), new Bench(1000)]
+      for (const [i, { guild, person, model, ms }] of jobs.entries()) {
+        bench.add(`${i}`, guild, ms, person, model)
+        plain.add(`${i}`, guild, ms, person)
+      }
+      const told = [...bench.forecast()].filter(([id]) => id !== bench.started[0])
+      await vi.runAllTimersAsync()
+      for (const [id, { position }] of told) expect(bench.started.indexOf(id)).toBe(position)
+      for (const [at, id] of bench.started.entries()) {
+        const before = new Set(plain.started.slice(0, plain.started.indexOf(id)))
+        const overtook = bench.started.slice(0, at).filter((other) => !before.has(other))
+        // Each of those before it may have been overtaken as often by jobs that would have come after it.
+        expect(overtook.length).toBeLessThanOrEqual(MOST_OVERTAKEN * (before.size + 1))
+      }
+    })
+    await fc.assert(property, { numRuns: 60 })
   })
 })

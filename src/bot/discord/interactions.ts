@@ -13,7 +13,7 @@ import {
 } from 'discord.js'
 import { parseActionId } from '../../commands/actions.ts'
 import type { Commands, Context } from '../../commands/commands.ts'
-import type { OptionValues } from '../../commands/options.ts'
+import { completions, type OptionValues } from '../../commands/options.ts'
 import { UserError } from '../../job/errors.ts'
 import type { Job } from '../../job/job.ts'
 import { type Rooms, sentenceOf } from '../rooms.ts'
@@ -25,6 +25,8 @@ const { DeferredChannelMessageWithSource, DeferredMessageUpdate } = InteractionR
 /** More than arrive while a lost connection is taken up again. */
 const REMEMBERED_INTERACTIONS = 1000
 const MAX_CHOICES = 25
+/** Of a choice's name and value. */
+const MAX_CHOICE_LENGTH = 100
 
 export class Interactions {
   readonly #rest: REST
@@ -125,10 +127,9 @@ export class Interactions {
 
   async #complete(interaction: AutocompleteInteraction): Promise<void> {
     const { name, value } = interaction.options.getFocused(true)
-    const { suggestions = [] } = this.#rooms.commands.options.find((option) => option.name === name) ?? {}
-    const typed = value.trim().toLowerCase()
-    const fitting = suggestions.filter((suggestion) => suggestion.includes(typed)).slice(0, MAX_CHOICES)
-    await interaction.respond(fitting.map((suggestion) => ({ name: suggestion, value: suggestion })))
+    const option = this.#rooms.commands.options.find((option) => option.name === name)
+    const fitting = option ? completions(option, value).filter(({ length }) => length <= MAX_CHOICE_LENGTH) : []
+    await interaction.respond(fitting.slice(0, MAX_CHOICES).map((choice) => ({ name: choice, value: choice })))
   }
 }
 

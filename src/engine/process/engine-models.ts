@@ -12,8 +12,8 @@ export class EngineModels {
     return this.#catalog
   }
 
-  isOpen(model: string): boolean {
-    return this.#open.has(model)
+  get open(): ReadonlySet<string> {
+    return this.#open
   }
 
   /** The last time, also before the engine was started again. */

@@ -56,6 +56,8 @@ export interface EngineProgress {
 }
 
 export interface EngineImage {
+  /** What drew it. */
+  readonly model: Pick<Model, 'name' | 'hash'>
   /** Carries its parameters as text. */
   readonly png: Uint8Array
   readonly width: number
@@ -90,8 +92,8 @@ export interface Engine {
   readonly model: Model
   /** As it was last read: models may come and go in their folder. */
   readonly catalog: Catalog
-  /** Whether the model is in memory, so that a request for it begins at once. */
-  isOpen(model: string): boolean
+  /** The models in memory, whose requests begin at once, the least recently used first. */
+  readonly openModels: ReadonlySet<string>
   /** How long it took to open the last time; nothing where that is not known. */
   secondsToOpen(model: string): number | undefined
   /**

@@ -74,8 +74,8 @@ export class EngineHost implements Engine {
     return this.#models.catalog
   }
 
-  isOpen(model: string): boolean {
-    return this.#models.isOpen(model)
+  get openModels(): ReadonlySet<string> {
+    return this.#models.open
   }
 
   secondsToOpen(model: string): number | undefined {

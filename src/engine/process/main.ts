@@ -85,6 +85,7 @@ async function modelOf(name: string | undefined, id: number): Promise<LoadedMode
   catalog.learned(wanted, model.facts)
   tell({ type: 'opened', model: wanted, seconds: (performance.now() - since) / 1000, open: open.names })
   tell({ type: 'catalog', catalog: catalog.catalog(own) })
+  tell({ type: 'progress', id, progress: { step: 0, steps: 0 } })
   return model
 }
 

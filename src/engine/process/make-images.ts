@@ -45,7 +45,7 @@ export async function makeImages(
   }
   const images: EngineImage[] = []
   for (const [index, sampling] of samplings.entries()) {
-    images.push(await finish(sampling, parametersOf(request, request.images[index]!, model.facts)))
+    images.push(await finish(sampling, parametersOf(request, request.images[index]!, model.facts), model.facts))
   }
   return images
 }
@@ -87,7 +87,7 @@ function emptyCanvas(width: number, height: number) {
   }
 }
 
-async function finish(sampling: Sampling<'np'>, parameters: Parameters): Promise<EngineImage> {
+async function finish(sampling: Sampling<'np'>, parameters: Parameters, { name, hash }: Model): Promise<EngineImage> {
   const { upscale, transparent } = parameters
   const { images, nsfwContentDetected } = await sampling.finish()
   const { data, width, height } = toBitmaps(images)[0]!
@@ -100,7 +100,7 @@ async function finish(sampling: Sampling<'np'>, parameters: Parameters): Promise
   }
   const shown = transparent && !nsfw ? removeGround(pixels) : pixels
   const png = await encodePng(shown, { upscale, blur: nsfw, parameters: formatParameters(parameters) })
-  return { png, width: width * upscale, height: height * upscale, nsfw }
+  return { model: { name, hash }, png, width: width * upscale, height: height * upscale, nsfw }
 }
 
 function parametersOf(request: ImagesRequest, noise: Noise, model: Model): Parameters {

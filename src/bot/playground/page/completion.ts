@@ -109,7 +109,7 @@ function valuesOf(option: Option): Choice[] {
 /** Those that begin with what stands there; what is complete needs no completing, and what is free text has nothing to offer. */
 function list(title: string, begun: string, caret: number, all: readonly Choice[]): Completion | undefined {
   const lower = begun.toLowerCase()
-  const choices = all.filter(({ label, insert }) => label.startsWith(lower) && insert !== begun)
+  const choices = all.filter(({ label, insert }) => label.toLowerCase().startsWith(lower) && insert !== begun)
   return choices.length > 0 || begun === '' ? { from: caret - begun.length, to: caret, title, choices } : undefined
 }
 
