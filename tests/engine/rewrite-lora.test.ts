@@ -103,7 +103,7 @@ it('an export that does not tell its layers is refused in a sentence', async () 
   const unnamed: GraphSource = { part: 'unet', path: source.path, read: () => withoutNames(source.read()) }
   const branches = new LoraBranches(await OnnxRuntimeModel.load(unnamed, { device: 'cpu' }))
   await expect(branches.enable()).rejects.toThrow(
-    /unet.model\.onnx does not tell which layers it has, so no LoRA can be used; export it anew/,
+    /unet.model\.onnx does not tell which layers it has, so no LoRA can be used with it; open the model/,
   )
 })
 

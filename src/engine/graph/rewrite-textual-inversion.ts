@@ -36,6 +36,13 @@ export function findTokenTable(graph: OnnxGraph, ids: string): TokenTable | unde
   return undefined
 }
 
+export function noTokenTable(path: string): EngineError {
+  return new EngineError(
+    'model',
+    `${path} does not tell its table of tokens, so no textual inversion can be used with it; open the model from PyTorch's weights, or export it anew with optimum.`,
+  )
+}
+
 /** Whether a value is the ids themselves, in another shape or number type. */
 function isMadeOf(name: string, ids: string, surroundings: Surroundings): boolean {
   for (let value = name; ; ) {
@@ -56,11 +63,7 @@ export function rewriteTextualInversion(ids: string, idType: number): Rewrite {
     inputs: ADDED_ROWS,
     apply(graph, path) {
       const table = findTokenTable(graph, ids)
-      if (!table)
-        throw new EngineError(
-          'model',
-          `${path} does not tell its table of tokens, so no textual inversion can be used; export it anew with optimum.`,
-        )
+      if (!table) throw noTokenTable(path)
       const own = 'textual_inversion.own_ids'
       const nodes = graph.nodes.flatMap((node) => {
         const renamed = node.input.includes(ids)

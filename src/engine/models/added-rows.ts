@@ -1,9 +1,13 @@
 /** A text encoder's rows for the words of textual inversions: opened when first needed, then fed. */
 
-import { EngineError } from '../errors.ts'
 import type { Rewrite } from '../graph/graph-source.ts'
 import { DataType } from '../graph/onnx-schema.ts'
-import { ADDED_ROWS, findTokenTable, rewriteTextualInversion } from '../graph/rewrite-textual-inversion.ts'
+import {
+  ADDED_ROWS,
+  findTokenTable,
+  noTokenTable,
+  rewriteTextualInversion,
+} from '../graph/rewrite-textual-inversion.ts'
 import type { AddedVectors } from '../weights/textual-inversion.ts'
 import type { Feeds, OnnxRuntimeModel } from './onnx-runtime-model.ts'
 
@@ -31,11 +35,7 @@ export class AddedRows {
     if (this.#size) return this.#size
     const { source } = this.#model
     const table = findTokenTable(source.read(), this.#ids)
-    if (!table)
-      throw new EngineError(
-        'model',
-        `${source.path} does not tell its table of tokens, so no textual inversion can be used; export it anew with optimum.`,
-      )
+    if (!table) throw noTokenTable(source.path)
     this.#size = { width: table.width, firstId: table.rows }
     return this.#size
   }

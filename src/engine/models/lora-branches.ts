@@ -36,7 +36,7 @@ export class LoraBranches {
     if (this.#layers.length > 0) return this.#layers
     throw new EngineError(
       'model',
-      `${this.#model.source.path} does not tell which layers it has, so no LoRA can be used; export it anew with optimum.`,
+      `${this.#model.source.path} does not tell which layers it has, so no LoRA can be used with it; open the model from PyTorch's weights, or export it anew with optimum.`,
     )
   }
 

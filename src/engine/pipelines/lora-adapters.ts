@@ -48,8 +48,7 @@ export class LoraAdapters {
    */
   async load(file: WeightFile, path: string, given?: string): Promise<string> {
     if (given !== undefined) this.#requireFree(given)
-    const layers = new Map([...this.#branches].map(([part, branches]) => [part, branches.layers]))
-    const lora = readLora(file, path, layers)
+    const lora = readLora(file, path, (part) => this.#branches.get(part)?.layers)
     for (const part of lora.keys()) await this.#branches.get(part)!.enable()
     const name = given ?? this.#freeName()
     // Another may have been loaded under it meanwhile.

@@ -24,17 +24,17 @@ export interface LowRank {
 /** By part, by the layer's name in its graph; parts that it leaves alone are not there. */
 export type Lora = ReadonlyMap<LoraPart, ReadonlyMap<string, LowRank>>
 
-/** The layers that a pipeline has. */
-export type LayersByPart = ReadonlyMap<LoraPart, readonly Layer[]>
+/** The layers of a part of the pipeline, asked for where a file changes it; nothing for a part that is not there. */
+export type LayersOf = (part: LoraPart) => readonly Layer[] | undefined
 
 /**
  * @param path What errors name.
  * @throws EngineError 'model' where the file is no LoRA, or damaged, or of a kind that is not supported, or for another model.
  */
-export function readLora(file: WeightFile, path: string, layers: LayersByPart): Lora {
+export function readLora(file: WeightFile, path: string, layersOf: LayersOf): Lora {
   const lora = new Map<LoraPart, Map<string, LowRank>>()
   const scaleOf = loraScales(file, path)
-  for (const { part, layer, pair } of placed(loraPairs(file, path), path, layers)) {
+  for (const { part, layer, pair } of placed(loraPairs(file, path), path, layersOf)) {
     checkWidths(pair, layer, path)
     const own = lora.get(part) ?? new Map<string, LowRank>()
     lora.set(part, own.set(layer.name, lowRank(pair, scaleOf(part, layer.name, pair), path)))
@@ -48,18 +48,15 @@ interface Placed {
   readonly pair: StoredPair
 }
 
-function placed(pairs: readonly StoredPair[], path: string, layers: LayersByPart): Placed[] {
-  const byName = new Map<LoraPart, Map<string, Layer>>()
-  for (const [part, own] of layers) {
-    const byModule = new Map(own.map((layer) => [layer.name, layer]))
-    const names = modulesByName(part, [...byModule.keys()])
-    byName.set(part, new Map([...names].map(([name, module]) => [name, byModule.get(module)!])))
-  }
+function placed(pairs: readonly StoredPair[], path: string, layersOf: LayersOf): Placed[] {
+  const byName = new Map<LoraPart, ReadonlyMap<string, Layer>>()
   const found: Placed[] = []
   const homeless: string[] = []
   for (const pair of pairs) {
     const { part, module } = splitKey(pair.key)
-    const layer = byName.get(part)?.get(module)
+    const layers = byName.get(part) ?? layersByName(part, layersOf(part) ?? [])
+    byName.set(part, layers)
+    const layer = layers.get(module)
     if (layer) found.push({ part, layer, pair })
     else homeless.push(pair.key)
   }
@@ -67,8 +64,15 @@ function placed(pairs: readonly StoredPair[], path: string, layers: LayersByPart
   const some = found.length === 0 ? 'its layers' : `${homeless.length} of its ${pairs.length} layers`
   throw weightError(
     path,
-    `is a LoRA for another model: this one has not ${some}${example(homeless)}; use it with a model of its family.`,
+    `is a LoRA for another model: this one lacks ${some}${example(homeless)}; use it with a model of its family.`,
   )
+}
+
+/** By every name that files give them. */
+function layersByName(part: LoraPart, layers: readonly Layer[]): ReadonlyMap<string, Layer> {
+  const byModule = new Map(layers.map((layer) => [layer.name, layer]))
+  const names = modulesByName(part, [...byModule.keys()])
+  return new Map([...names].map(([name, module]) => [name, byModule.get(module)!]))
 }
 
 /** Files that were trained on convolutions of 1×1 and models that have a linear layer there mean the same, and the reverse. */

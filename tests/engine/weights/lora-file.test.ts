@@ -7,6 +7,7 @@ import { EngineError } from '../../../src/engine/errors.ts'
 import { findLayers } from '../../../src/engine/graph/find-layers.ts'
 import { writeUNet } from '../../../src/engine/graph/write/unet.ts'
 import { readLora } from '../../../src/engine/weights/lora.ts'
+import type { LoraPart } from '../../../src/engine/weights/lora-names.ts'
 import { readTextualInversion } from '../../../src/engine/weights/textual-inversion.ts'
 import { openWeightFile } from '../../../src/engine/weights/weight-file.ts'
 import { type Tiny, tinyFile } from '../tiny-checkpoint.ts'
@@ -16,7 +17,8 @@ import { readCase, writtenWeights } from '../written-graphs.ts'
 const FOLDER = fileURLToPath(new URL('../../fixtures/lora/', import.meta.url))
 
 const unet = readCase('unet-sd1')
-const LAYERS = new Map([['unet', findLayers(writeUNet(unet.config, writtenWeights(unet)))]] as const)
+const UNET = findLayers(writeUNet(unet.config, writtenWeights(unet)))
+const LAYERS = (part: LoraPart) => (part === 'unet' ? UNET : undefined)
 
 const KEY = 'lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q'
 const CONV = 'lora_unet_mid_block_resnets_0_conv1'
@@ -44,11 +46,7 @@ function layer(tensors: Record<string, Tiny>, metadata?: Record<string, string>)
 describe('a LoRA file', () => {
   it('every layer of a written UNet is found', () => {
     const matrices = Object.entries(unet.weights).filter(([, shape]) => shape.length > 1)
-    expect(
-      LAYERS.get('unet')!
-        .map(({ name }) => `${name}.weight`)
-        .sort(),
-    ).toEqual(matrices.map(([name]) => name).sort())
+    expect(UNET.map(({ name }) => `${name}.weight`).sort()).toEqual(matrices.map(([name]) => name).sort())
   })
 
   it('scales by alpha over rank, by the file’s own alpha before its metadata’s', () => {
@@ -88,12 +86,12 @@ describe('a LoRA file', () => {
     [
       'another model’s',
       pair('lora_unet_double_blocks_0_img_attn_qkv', 8, 8),
-      'another model: this one has not its layers (`lora_unet_double_blocks_0_img_attn_qkv`)',
+      'another model: this one lacks its layers (`lora_unet_double_blocks_0_img_attn_qkv`)',
     ],
     [
       'one with a layer too many',
       { ...pair(KEY, 8, 8), ...pair('lora_unet_up_blocks_9_conv', 8, 8) },
-      'this one has not 1 of its 2 layers (`lora_unet_up_blocks_9_conv`)',
+      'this one lacks 1 of its 2 layers (`lora_unet_up_blocks_9_conv`)',
     ],
     [
       'one for a part that is not there',

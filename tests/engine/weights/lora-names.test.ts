@@ -18,7 +18,9 @@ function modulesOfSdxl(): string[] {
     'proj_in',
     'proj_out',
     ...Array.from({ length: blocks }, (_, i) =>
-      ['attn1.to_q', 'attn2.to_out.0', 'ff.net.0.proj'].map((layer) => `transformer_blocks.${i}.${layer}`),
+      ['attn1.to_q', 'attn1.to_out.0', 'attn2.to_out.0', 'ff.net.0.proj'].map(
+        (layer) => `transformer_blocks.${i}.${layer}`,
+      ),
     ).flat(),
   ]
   const level = (block: string, resnets: number, blocks: number) =>
