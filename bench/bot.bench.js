@@ -1,18 +1,13 @@
 /** The whole program with a fake Discord: how soon it is there, how still its loop is while the engine runs flat out. */
 
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { setTimeout as pause } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
-import { build } from 'esbuild'
 import { figure, quantile } from './figures.js'
 import { peak, resident } from './memory.js'
+import { importTypeScript, Program } from './program.js'
 
-const pathOf = (relative) => fileURLToPath(new URL(relative, import.meta.url))
 const COMMANDS = 200
 const COMMANDS_WITHIN_MS = 1000
 /** Over so many people and channels, as a server of that size has; a channel takes few messages a second. */
@@ -26,7 +21,15 @@ export default async function bench() {
   const discord = await startFakeDiscord()
   const folder = mkdtempSync(join(tmpdir(), 'seedling-bench-'))
   const startedAt = performance.now()
-  const program = new Program(folder, { DISCORD_TOKEN: discord.token, DISCORD_API_URL: discord.apiUrl })
+  const program = new Program(folder, {
+    DISCORD_TOKEN: discord.token,
+    DISCORD_API_URL: discord.apiUrl,
+    // Limits that let one bench ask for so much.
+    SEEDLING_JOBS_PER_MINUTE: '100000',
+    SEEDLING_WAITING_PER_PERSON: '1000',
+    SEEDLING_WAITING_PER_GUILD: '1000',
+    NODE_OPTIONS: `--import=${new URL('./loop-delay.js', import.meta.url)}`,
+  })
   try {
     await fetch(await program.says(/Playground +on: (\S+)/))
     const readyAt = performance.now()
@@ -112,95 +115,5 @@ class Guild {
         .length < count
     )
       await pause(20)
-  }
-}
-
-/** The program as its operator starts it, with limits that let one bench ask for so much. */
-class Program {
-  #process
-  #output = ''
-
-  constructor(folder, settings) {
-    this.#process = spawn(process.execPath, [pathOf('../dist/cli.js'), 'start'], {
-      cwd: folder,
-      stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
-      env: {
-        PATH: process.env.PATH,
-        PORT: '0',
-        SEEDLING_DEVICE: 'cpu',
-        SEEDLING_JOBS_PER_MINUTE: '100000',
-        SEEDLING_WAITING_PER_PERSON: '1000',
-        SEEDLING_WAITING_PER_GUILD: '1000',
-        NODE_OPTIONS: `--import=${new URL('./loop-delay.js', import.meta.url)}`,
-        ...settings,
-      },
-    })
-    createInterface(this.#process.stdout).on('line', (line) => {
-      this.#output += `${line}\n`
-      this.#process.emit('line')
-    })
-  }
-
-  get pid() {
-    return this.#process.pid
-  }
-
-  async says(pattern) {
-    while (!pattern.test(this.#output)) await once(this.#process, 'line', { signal: AbortSignal.timeout(30_000) })
-    return pattern.exec(this.#output)[1]
-  }
-
-  send(order) {
-    this.#process.send(order)
-  }
-
-  async asks(order) {
-    this.send(order)
-    const [answer] = await once(this.#process, 'message')
-    return answer
-  }
-
-  /** The engine's process id. */
-  child() {
-    const parent = (pid) => {
-      try {
-        return Number(
-          readFileSync(`/proc/${pid}/stat`, 'utf8')
-            .replace(/^.*\) /s, '')
-            .split(' ')[1],
-        )
-      } catch {
-        return undefined
-      }
-    }
-    try {
-      return readdirSync('/proc').find((name) => /^\d+$/.test(name) && parent(name) === this.pid)
-    } catch {
-      return undefined
-    }
-  }
-
-  async stop() {
-    this.#process.kill('SIGTERM')
-    if (this.#process.exitCode === null) await once(this.#process, 'exit')
-  }
-}
-
-/** Node 20 does not read TypeScript; the bundle lies where its packages are found. */
-async function importTypeScript(file) {
-  const cache = join(realpathSync(pathOf('../node_modules')), '.cache/seedling-bench')
-  const outfile = join(cache, `${process.pid}.js`)
-  await build({
-    entryPoints: [pathOf(file)],
-    outfile,
-    bundle: true,
-    packages: 'external',
-    platform: 'node',
-    format: 'esm',
-  })
-  try {
-    return await import(outfile)
-  } finally {
-    rmSync(outfile)
   }
 }

@@ -3,6 +3,7 @@
 import { z } from 'zod'
 
 const DEVICES = ['auto', 'cpu', 'cuda', 'tensorrt', 'dml', 'coreml', 'webgpu'] as const
+const DTYPES = ['auto', 'fp32', 'fp16', 'int8'] as const
 const positive = z.coerce.number({ error: 'must be a whole number from 1' }).int().positive()
 const port = z.coerce.number({ error: 'must be a port, 0 to 65535' }).int().min(0).max(65535)
 const url = z.url({ protocol: /^https?$/, error: 'must be an http(s) address' })
@@ -32,6 +33,25 @@ export const settings = z.object({
     .enum(DEVICES, { error: `must be one of ${DEVICES.join(', ')}` })
     .default('auto')
     .describe('What the model runs on'),
+  SEEDLING_DTYPE: z
+    .enum(DTYPES, { error: `must be one of ${DTYPES.join(', ')}` })
+    .default('auto')
+    .describe(
+      'Precision; int8, on the CPU, takes a third of the memory and about half the time, and draws slightly otherwise',
+    ),
+  SEEDLING_CACHE: z
+    .string()
+    .optional()
+    .describe('Folder of optimised copies of large models; `seedling` in XDG_CACHE_HOME or `~/.cache` unless set'),
+  SEEDLING_CACHE_GB: z.coerce
+    .number({ error: 'must be a number of gigabytes, 0 or more' })
+    .min(0)
+    .default(20)
+    .describe('Gigabytes that the copies may take; those used least recently go first, and 0 keeps none'),
+  SEEDLING_MEMORY_CHECK: z
+    .enum(['on', 'off'], { error: 'must be on or off' })
+    .default('on')
+    .describe('Whether a model that is larger than the memory that is free is refused'),
   SEEDLING_ENGINE_TIMEOUT: positive
     .default(30)
     .describe('Seconds without a step after which a frozen engine is started again; longer where steps are slow'),

@@ -67,6 +67,7 @@ function programOptions(config: Config, signal: AbortSignal): ProgramOptions {
       startEngine({
         model: config.SEEDLING_MODEL ?? EMBEDDED_MODEL,
         device: config.SEEDLING_DEVICE,
+        dtype: config.SEEDLING_DTYPE,
         cacheDir: join(dataDir, 'cache'),
         timeout: config.SEEDLING_ENGINE_TIMEOUT,
         log,

@@ -13,6 +13,7 @@ export interface Flags {
   readonly out: string
   readonly model?: string
   readonly device?: string
+  readonly dtype?: string
   /** A picture to make again. */
   readonly from?: string
   readonly json: boolean
@@ -31,6 +32,7 @@ const OWN = {
   out: { type: 'string', default: 'output' },
   model: { type: 'string' },
   device: { type: 'string' },
+  dtype: { type: 'string' },
   from: { type: 'string' },
   json: { type: 'boolean', default: false },
   help: { type: 'boolean', short: 'h', default: false },
@@ -41,7 +43,7 @@ const KNOWN = [...OPTIONS, ...Object.keys(OWN).map((name) => ({ name }))]
 /** @throws UsageError, or UserError `option` for flags inside the prompt that cannot be read */
 export function parseFlags(args: string[]): Flags {
   const { values, positionals } = parse(args.map(withHyphens))
-  const { out, model, device, from, json, help, ...typed } = values
+  const { out, model, device, dtype, from, json, help, ...typed } = values
   const options = optionValues(positionals, typed)
   if (from !== undefined && Object.keys(options).length > 0) {
     throw new UsageError('--from takes everything from the picture; leave out the prompt and its options.')
@@ -53,11 +55,12 @@ export function parseFlags(args: string[]): Flags {
     help,
     ...(model !== undefined && { model }),
     ...(device !== undefined && { device }),
+    ...(dtype !== undefined && { dtype }),
     ...(from !== undefined && { from }),
   }
 }
 
-type Parsed = Partial<Record<'model' | 'device' | 'from', string>> & {
+type Parsed = Partial<Record<'model' | 'device' | 'dtype' | 'from', string>> & {
   readonly out: string
   readonly json: boolean
   readonly help: boolean
@@ -128,6 +131,7 @@ const OWN_LINES = [
   ['--out FOLDER', 'Where the pictures go; created where it is missing (default: output)'],
   ['--model FOLDER', 'The model (default: SEEDLING_MODEL, or the one that ships with Seedling)'],
   ['--device DEVICE', 'What it runs on: auto, cpu, cuda … (default: SEEDLING_DEVICE, or auto)'],
+  ['--dtype DTYPE', 'Its precision: auto, fp32, fp16, int8 (default: SEEDLING_DTYPE, or auto)'],
   ['--from PICTURE', 'Make the picture in this PNG again, by the parameters that it carries'],
   ['--json', 'One JSON object a picture, for programs'],
 ] as const

@@ -80,11 +80,22 @@ function checkForAnyModel({ size: _, ...values }: OptionValues): void {
   parseRequest(values, ANY_MODEL, maxSizeOf(undefined, ANY_MODEL), MAX_COUNT)
 }
 
+/** Those that drawing heeds: a mistake in another is not for now. */
+const SETTINGS = [
+  'SEEDLING_MODEL',
+  'SEEDLING_DEVICE',
+  'SEEDLING_DTYPE',
+  'SEEDLING_CACHE',
+  'SEEDLING_CACHE_GB',
+  'SEEDLING_MEMORY_CHECK',
+  'SEEDLING_DATA',
+  'SEEDLING_MAX_SIZE',
+] as const
+
 async function drawAll(flags: Flags, signal: AbortSignal): Promise<void> {
   if (existsSync('.env')) process.loadEnvFile()
   for (const sentence of unknownSettings(process.env)) console.error(sentence)
-  const { SEEDLING_MODEL, SEEDLING_DEVICE, SEEDLING_DATA, SEEDLING_MAX_SIZE } = process.env
-  const config = readConfig({ SEEDLING_MODEL, SEEDLING_DEVICE, SEEDLING_DATA, SEEDLING_MAX_SIZE })
+  const config = readConfig(Object.fromEntries(SETTINGS.map((name) => [name, process.env[name]])))
   const picture = flags.from === undefined ? undefined : await readPicture(flags.from)
   const values = readChatText(flags.values)
   if (!picture) checkForAnyModel(values)
@@ -92,6 +103,7 @@ async function drawAll(flags: Flags, signal: AbortSignal): Promise<void> {
   const engine = await startEngine({
     model: flags.model ?? config.SEEDLING_MODEL ?? EMBEDDED_MODEL,
     device: flags.device ?? config.SEEDLING_DEVICE,
+    dtype: flags.dtype ?? config.SEEDLING_DTYPE,
     cacheDir: join(config.SEEDLING_DATA, 'cache'),
     log: (line) => console.error(line),
     signal,

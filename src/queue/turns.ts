@@ -11,14 +11,14 @@ export interface Entry {
 }
 
 interface Guild {
-  /** Whose jobs wait, whoever is next first: their ids, in order. */
-  readonly people: Map<string, string[]>
+  /** Whose jobs wait, whoever is next first, and in which order. */
+  readonly people: Map<string, Entry[]>
   /** When its latest jobs started, oldest first; as many as the rate limit counts. */
   readonly starts: number[]
   /** From when on it may go; the line is in this order. */
   since: number
   /** Who is being served, with their further jobs: they join the others, at the end, when this one is done. */
-  serving: { readonly person: string; readonly ids: string[] } | undefined
+  serving: { readonly person: string; readonly jobs: Entry[] } | undefined
 }
 
 /** All times in milliseconds of one clock that never goes back. */
@@ -27,6 +27,7 @@ export class Turns {
   readonly #guilds = new Map<string, Guild>()
   /** Guilds with somebody waiting and nobody being served, by `since`. */
   readonly #line: Guild[] = []
+  /** By id, for `remove`. */
   readonly #entries = new Map<string, Entry>()
 
   /** @param jobsPerMinute how many of a guild's jobs may start in any minute */
@@ -39,9 +40,9 @@ export class Turns {
     const guild = this.#guild(entry.guild)
     this.#entries.set(id, entry)
     const waits = guild.people.size > 0
-    if (guild.serving?.person === person) guild.serving.ids.push(id)
-    else if (guild.people.has(person)) guild.people.get(person)!.push(id)
-    else guild.people.set(person, [id])
+    if (guild.serving?.person === person) guild.serving.jobs.push(entry)
+    else if (guild.people.has(person)) guild.people.get(person)!.push(entry)
+    else guild.people.set(person, [entry])
     if (!waits) this.#join(guild, now)
   }
 
@@ -51,8 +52,8 @@ export class Turns {
     if (!entry) return false
     this.#entries.delete(id)
     const guild = this.#guilds.get(entry.guild)!
-    const ids = guild.people.get(entry.person) ?? guild.serving!.ids
-    ids.splice(ids.indexOf(id), 1)
+    const jobs = guild.people.get(entry.person) ?? guild.serving!.jobs
+    jobs.splice(jobs.indexOf(entry), 1)
     if (guild.people.get(entry.person)?.length === 0) guild.people.delete(entry.person)
     if (guild.people.size === 0) this.#leave(guild)
     return true
@@ -63,23 +64,22 @@ export class Turns {
     const guild = this.#line[0]
     if (!guild || guild.since > now) return undefined
     this.#line.shift()
-    const [person, ids] = guild.people.entries().next().value!
-    const id = ids.shift()!
+    const [person, jobs] = guild.people.entries().next().value!
+    const entry = jobs.shift()!
     guild.people.delete(person)
-    guild.serving = { person, ids }
+    guild.serving = { person, jobs }
     guild.starts.push(now)
     if (guild.starts.length > this.#jobsPerMinute) guild.starts.shift()
-    const entry = this.#entries.get(id)!
-    this.#entries.delete(id)
+    this.#entries.delete(entry.id)
     return entry
   }
 
   /** What `next` gave is done. */
   finished(entry: Entry, now: number): void {
     const guild = this.#guilds.get(entry.guild)!
-    const { person, ids } = guild.serving!
+    const { person, jobs } = guild.serving!
     guild.serving = undefined
-    if (ids.length > 0) guild.people.set(person, ids)
+    if (jobs.length > 0) guild.people.set(person, jobs)
     this.#join(guild, now)
   }
 
@@ -101,6 +101,7 @@ export class Turns {
     }
   }
 
+  /** To be played through: `next`, `finished`, `freeAt`. */
   copy(): Turns {
     const copy = new Turns(this.#jobsPerMinute)
     const copies = new Map<Guild, Guild>()
@@ -109,7 +110,6 @@ export class Turns {
       copy.#guilds.set(name, copies.get(guild)!)
     }
     for (const guild of this.#line) copy.#line.push(copies.get(guild)!)
-    for (const [id, entry] of this.#entries) copy.#entries.set(id, entry)
     return copy
   }
 
@@ -137,9 +137,9 @@ export class Turns {
 
 function copyOf({ people, starts, since, serving }: Guild): Guild {
   return {
-    people: new Map([...people].map(([person, ids]) => [person, [...ids]])),
+    people: new Map(Array.from(people, ([person, jobs]) => [person, jobs.slice()])),
     starts: [...starts],
     since,
-    serving: serving && { ...serving, ids: [...serving.ids] },
+    serving: serving && { ...serving, jobs: serving.jobs.slice() },
   }
 }

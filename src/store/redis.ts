@@ -100,7 +100,14 @@ class RedisTable implements Adapter {
 
   // biome-ignore lint/suspicious/noExplicitAny: Keyv's signature; it unpacks the text itself
   async get(key: string): Promise<any> {
-    return (await this.#asked.within(() => this.#client.get(this.#prefix + key))) ?? undefined
+    const text = this.#asked
+      .within(() => this.#client.get(this.#prefix + key))
+      .catch((error: Error) => {
+        // A list, say, that somebody put there: it is no record, and can be set aside.
+        if (error.message.startsWith('WRONGTYPE')) return error.message
+        throw error
+      })
+    return (await text) ?? undefined
   }
 
   async set(key: string, value: string, ttl?: number): Promise<void> {

@@ -1,4 +1,4 @@
-import { describe, expect, it, vi } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { viewOf } from '../../src/bot/view.ts'
 import { EngineError } from '../../src/engine/errors.ts'
 import { UserError } from '../../src/job/errors.ts'
@@ -401,6 +401,54 @@ describe('while the store cannot be written', () => {
   })
 })
 
+describe("an interaction's reply", () => {
+  const place = {
+    platform: 'discord',
+    guild: 'g',
+    channel: 'c',
+    reply: '/webhooks/1/a-secret-token/messages/@original',
+  }
+
+  it('is kept while it may be needed, and leaves the record with the answer', async () => {
+    const { queue, engine, jobs, reached } = await openHouse()
+    const { id } = await queue.add(newJob({ place }))
+    await queue.placed(id, 'message 1')
+    expect((await jobs.get(id))!.place).toEqual({ ...place, message: 'message 1' })
+    ;(await engine.call(1)).finish()
+    await reached(id, 'done')
+    await queue.answered(id)
+    expect(JSON.stringify(await jobs.get(id))).not.toContain('a-secret-token')
+  })
+
+  it('leaves the record when it has ended, also of a job that waits, or that cannot be shown', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance', 'Date'] })
+    onTestFinished(() => void vi.useRealTimers())
+    const { queue, engine, jobs, reached } = await openHouse()
+    const [shown, waiting] = [await queue.add(newJob({ place })), await queue.add(newJob({ place }))]
+    ;(await engine.call(1)).finish()
+    await reached(shown.id, 'done')
+    await engine.call(2)
+    vi.advanceTimersByTime(14 * 60_000)
+    for (const { id } of [shown, waiting]) expect((await jobs.get(id))!.place.reply).toBeDefined()
+    vi.advanceTimersByTime(3 * 60_000)
+    for (const { id } of [shown, waiting]) {
+      await vi.waitFor(async () => expect((await jobs.get(id))!.place.reply).toBeUndefined(), WAIT)
+    }
+  })
+
+  it('of a job that a restart finds too late leaves it, too', async () => {
+    const dataDir = await temporaryFolder()
+    const before = await openHouse({ dataDir })
+    const old = newJob({ place, createdAt: Date.now() - 16 * 60_000 })
+    await before.jobs.put(old)
+    await before.stop()
+    const after = await openHouse({ dataDir })
+    await after.queue.recover()
+    ;(await after.engine.call(1)).finish()
+    expect((await after.reached(old.id, 'done')).place.reply).toBeUndefined()
+  })
+})
+
 describe('a long line', () => {
   it('tells a place when it matters: near the front, and in coarse steps', async () => {
     const { queue, engine, changes, reached } = await openHouse({ limits: { waitingPerPerson: 1000 } })
@@ -451,6 +499,20 @@ describe('a restart', () => {
     expect(await after.queue.recover()).toMatchObject([{ id: untold.id, state: 'done' }])
     expect(after.changes.map(({ job }) => job.id)).toEqual([untold.id])
     expect(after.engine.calls).toEqual([])
+  })
+
+  it('on another machine draws again what was not shown yet: the pictures are on the first', async () => {
+    const dataDir = await temporaryFolder()
+    const before = await openHouse({ dataDir })
+    before.engine.free = true
+    const { id } = await before.queue.add(newJob())
+    const { pictures } = await before.reached(id, 'done')
+    await before.pictures.remove(id)
+    await before.stop()
+    const after = await openHouse({ dataDir })
+    expect(await after.queue.recover()).toMatchObject([{ id, state: 'queued', pictures: [] }])
+    after.engine.free = true
+    expect((await after.reached(id, 'done')).pictures).toEqual(pictures)
   })
 
   it('leaves alone what began after the start', async () => {

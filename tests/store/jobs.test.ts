@@ -260,10 +260,14 @@ describe('broken records', () => {
       await client.set(`seedling:jobs::${id}`, text)
       await client.set(`seedling:unanswered::${id}`, 'nonsense')
     }
+    await client.set('seedling:unanswered::00000000000000b1', '1')
+    await client.lPush('seedling:jobs::00000000000000b1', 'a list')
     const log: string[] = []
     const store = await openJobStore({ dataDir: '/nowhere', redisUrl: server.url, log: (line) => log.push(line) })
     onTestFinished(() => store.close())
     await store.put(good)
+    expect(await store.get('00000000000000b1')).toBeUndefined()
+    expect(log.splice(0)).toEqual([expect.stringContaining('job "00000000000000b1" was set aside')])
     await expectSetAside(store, log)
     for (const [id, text] of Object.entries(broken)) {
       expect(await client.get(`seedling:aside:seedling:jobs::${id}`)).toBe(text)

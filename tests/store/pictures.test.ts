@@ -1,4 +1,4 @@
-import { mkdir, readdir, utimes, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, stat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { type FilePictureStore, openPictureStore } from '../../src/store/pictures.ts'
@@ -14,6 +14,18 @@ async function openStore(dataDir: string, days = 30, log: string[] = []): Promis
 }
 
 describe('pictures', () => {
+  it('are for nobody else to see', async () => {
+    const dataDir = await temporaryFolder()
+    // As an older Seedling left it.
+    await mkdir(join(dataDir, 'pictures'), { mode: 0o755 })
+    const store = await openStore(dataDir)
+    await store.write(id, 0, png)
+    const modeOf = async (...names: string[]) => (await stat(join(dataDir, 'pictures', ...names))).mode & 0o777
+    expect(await modeOf()).toBe(0o700)
+    expect(await modeOf(id)).toBe(0o700)
+    expect(await modeOf(id, '0.png')).toBe(0o600)
+  })
+
   it('are kept, read and removed', async () => {
     const dataDir = await temporaryFolder()
     const store = await openStore(dataDir)

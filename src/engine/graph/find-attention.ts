@@ -23,6 +23,19 @@ export interface Attention {
   readonly valueNode: NodeProto
   /** Queries and keys were widened to float32 before Q·Kᵀ (diffusers' `upcast_attention`), values may be narrower. */
   readonly upcast: boolean
+  /** Where the heads are split off and joined again by nothing but transposition. */
+  readonly heads?: Heads
+}
+
+/** Values of [batch, tokens, heads, head size], before the heads come to the front and after they are back. */
+export interface Heads {
+  readonly count: number
+  readonly query: string
+  readonly key: string
+  readonly value: string
+  readonly output: string
+  /** The nodes between these values and the attention, which nothing else uses. */
+  readonly transposes: readonly NodeProto[]
 }
 
 /** A node that takes scores to scores. */
@@ -54,13 +67,11 @@ function attentionAround(softmax: NodeProto, surroundings: Surroundings): Attent
   if (!above || !below) return undefined
   const [query, keyTransposed] = above.scoresNode.input as [string, string]
   const { valueNode } = below
-  const keyTranspose = surroundings.producer(keyTransposed)
-  return {
+  const keyTranspose = transposeOf(keyTransposed, above.scoresNode, surroundings, swapsLastAxes)
+  const attention = {
     query,
     keyTransposed,
-    ...(keyTranspose &&
-      swapsLastAxes(keyTranspose) &&
-      surroundings.onlyConsumer(keyTranspose) === above.scoresNode && { keyTranspose }),
+    ...(keyTranspose && { keyTranspose }),
     value: valueNode.input[1]!,
     output: valueNode.output[0]!,
     scoresNode: above.scoresNode,
@@ -68,6 +79,32 @@ function attentionAround(softmax: NodeProto, surroundings: Surroundings): Attent
     valueNode,
     upcast: isCastToFloat(surroundings.producer(query)),
   }
+  const heads = headsOf(attention, surroundings)
+  return heads ? { ...attention, heads } : attention
+}
+
+function headsOf(attention: Attention, surroundings: Surroundings): Heads | undefined {
+  const { scoresNode, keyTranspose, valueNode } = attention
+  const query = transposeOf(attention.query, scoresNode, surroundings, swapsMiddleAxes)
+  const key = keyTranspose && transposeOf(keyTranspose.input[0]!, keyTranspose, surroundings, swapsMiddleAxes)
+  const value = transposeOf(attention.value, valueNode, surroundings, swapsMiddleAxes)
+  const output = surroundings.onlyConsumer(valueNode)
+  if (!query || !key || !value || !output || !swapsMiddleAxes(output)) return undefined
+  const [q, k, v] = [query, key, value].map(({ input }) => input[0]!) as [string, string, string]
+  const count = surroundings.reshapedTo(q, 2)
+  if (count === undefined || count < 1) return undefined
+  return { count, query: q, key: k, value: v, output: output.output[0]!, transposes: [query, key, value, output] }
+}
+
+/** The node that makes `name`, where it is a transposition of that kind and `user` alone uses it. */
+function transposeOf(
+  name: string,
+  user: NodeProto,
+  surroundings: Surroundings,
+  isKind: (node: NodeProto) => boolean,
+): NodeProto | undefined {
+  const node = surroundings.producer(name)
+  return node && isKind(node) && surroundings.onlyConsumer(node) === user ? node : undefined
 }
 
 /** From the softmax up to Q·Kᵀ; undefined where anything but scaling and casting stands between, such as a mask. */
@@ -122,10 +159,18 @@ function stepOf(node: NodeProto, surroundings: Surroundings): Step | undefined {
   }
 }
 
-function swapsLastAxes({ opType, attribute }: NodeProto): boolean {
-  const perm = attribute.find(({ name }) => name === 'perm')?.ints ?? []
+function swapsLastAxes(node: NodeProto): boolean {
+  const perm = permutation(node)
   const swapped = perm.map((_, i) => (i < perm.length - 2 ? i : 2 * perm.length - 3 - i))
-  return opType === 'Transpose' && perm.length > 0 && perm.every((axis, i) => axis === swapped[i])
+  return perm.length > 0 && perm.every((axis, i) => axis === swapped[i])
+}
+
+function swapsMiddleAxes(node: NodeProto): boolean {
+  return `${permutation(node)}` === '0,2,1,3'
+}
+
+function permutation({ opType, attribute }: NodeProto): readonly number[] {
+  return (opType === 'Transpose' && attribute.find(({ name }) => name === 'perm')?.ints) || []
 }
 
 export function isCastToFloat(node: NodeProto | undefined): boolean {

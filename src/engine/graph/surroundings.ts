@@ -51,6 +51,16 @@ export class Surroundings {
     return this.#constant(name)?.dims.every((dim) => dim === 1) ?? false
   }
 
+  /** The size of an axis of what a Reshape makes, where it is a constant. */
+  reshapedTo(name: string, axis: number): number | undefined {
+    const node = this.#producers.get(name)
+    if (node?.opType !== 'Reshape') return undefined
+    const shape = this.#producers.get(node.input[1]!)
+    const parts = shape?.opType === 'Concat' ? shape.input : [node.input[1]!]
+    // Every part but constants is a single size.
+    return parts.flatMap<number | undefined>((part) => this.#wholeNumbers(part) ?? [undefined])[axis]
+  }
+
   /** `torch.baddbmm` with beta = 0 adds an empty matrix, times zero. */
   isEmptyMatrix(name: string): boolean {
     const node = this.#producers.get(name)
@@ -58,6 +68,13 @@ export class Surroundings {
     return node.input.some(
       (input) => this.#producers.get(input)?.opType === 'ConstantOfShape' || isZero(this.#constant(input)),
     )
+  }
+
+  #wholeNumbers(name: string): readonly number[] | undefined {
+    const { int64Data = [], rawData = new Uint8Array() } = this.#constant(name) ?? {}
+    if (int64Data.length > 0) return int64Data
+    if (rawData.length === 0 || rawData.length % 8 > 0) return undefined
+    return Array.from(new BigInt64Array(Uint8Array.from(rawData).buffer), Number)
   }
 
   #constant(name: string): TensorProto | undefined {

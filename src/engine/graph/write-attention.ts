@@ -1,7 +1,7 @@
 /** Writes attention in a cheaper form into a UNet's graph: fused into one operator, or a few heads at a time. */
 
 import { float, int, ints } from './attributes.ts'
-import { type Attention, findAttention } from './find-attention.ts'
+import { type Attention, findAttention, type Heads } from './find-attention.ts'
 import type { Initializer, OnnxGraph } from './onnx-file.ts'
 import { type AttributeProto, AttributeType, DataType, type GraphProto, type NodeProto } from './onnx-schema.ts'
 
@@ -18,12 +18,14 @@ export function writeAttention(graph: OnnxGraph, form: AttentionForm): number {
   attentions.forEach((attention, index) => {
     for (const { node } of attention.steps) written.set(node, [])
     written.set(attention.scoresNode, [])
-    if (form === 'fused' && attention.keyTranspose) written.set(attention.keyTranspose, [])
+    const replaced = form === 'fused' ? [attention.keyTranspose, ...(attention.heads?.transposes ?? [])] : []
+    for (const node of replaced) if (node) written.set(node, [])
     // All inputs are there where the last node stood.
     written.set(attention.valueNode, form === 'fused' ? fused(attention, index) : sliced(attention, index, form))
   })
   graph.nodes = graph.nodes.flatMap((node) => written.get(node) ?? [node])
-  graph.initializers.push(...constants(form, namesIn([...written.values()].flat())))
+  const heads = attentions.flatMap((attention) => attention.heads?.count ?? [])
+  graph.initializers.push(...constants(form, heads, namesIn([...written.values()].flat())))
   if (form === 'fused' && !graph.opsets.some(({ domain }) => domain === MICROSOFT)) {
     graph.opsets.push({ domain: MICROSOFT, version: 1 })
   }
@@ -35,10 +37,13 @@ const MICROSOFT = 'com.microsoft'
 function fused(attention: Attention, index: number): NodeProto[] {
   const nodes = new Nodes(`fused_attention_${index}`)
   // Scaling the queries instead of the scores is the same and touches far fewer numbers.
-  const query = attention.steps.reduce(
-    (scaled, { node, scale }) => (scale === undefined ? scaled : nodes.add(node.opType, [scaled, scale])),
-    attention.query,
-  )
+  const scaled = (query: string) =>
+    attention.steps.reduce(
+      (value, { node, scale }) => (scale === undefined ? value : nodes.add(node.opType, [value, scale])),
+      query,
+    )
+  if (attention.heads) return fusedHeads(attention.heads, nodes, scaled)
+  const query = scaled(attention.query)
   const { keyTranspose, keyTransposed } = attention
   const key = keyTranspose
     ? nodes.flat(keyTranspose.input[0]!)
@@ -52,6 +57,19 @@ function fused(attention: Attention, index: number): NodeProto[] {
     MICROSOFT,
   )
   return nodes.finish(narrowing ? nodes.add('Cast', [attended], narrowing.attribute) : attended, attention)
+}
+
+/** The operator splits the heads off by itself. */
+function fusedHeads(
+  { count, query, key, value, output }: Heads,
+  nodes: Nodes,
+  scaled: (query: string) => string,
+): NodeProto[] {
+  const joined = (name: string) => nodes.add('Reshape', [name, JOINED])
+  const inputs = [joined(scaled(query)), joined(key), joined(value)]
+  const attended = nodes.add('MultiHeadAttention', inputs, [int('num_heads', count), float('scale', 1)], MICROSOFT)
+  const split = { opType: 'Reshape', input: [attended, splitInto(count)], output: [output], attribute: [] }
+  return [...nodes.list, split]
 }
 
 /** Where queries and keys were widened, the cast after the softmax that narrows it again for the values. */
@@ -160,14 +178,17 @@ function scalar(name: string, elemType: number) {
 const [ZERO, ONE, TWO] = ['attention_0', 'attention_1', 'attention_2']
 const [MINUS_ONE, MINUS_TWO, MINUS_THREE] = ['attention_minus_1', 'attention_minus_2', 'attention_minus_3']
 const [END, SLICE, TRUE] = ['attention_end', 'attention_slice', 'attention_true']
+/** Shapes, from and to [batch, tokens, heads, head size]. */
+const JOINED = 'attention_joined'
+const splitInto = (heads: number) => `attention_split_${heads}`
 
 function namesIn(nodes: readonly NodeProto[]): Set<string> {
   const inner = nodes.flatMap(({ attribute }) => attribute.flatMap(({ g }) => g?.node ?? []))
   return new Set([...nodes, ...inner].flatMap(({ input }) => input))
 }
 
-/** The constants that the new nodes share: int64 of shape [1], and a true for the loops. */
-function constants(form: AttentionForm, used: ReadonlySet<string>): Initializer[] {
+/** The constants that the new nodes share: vectors of int64, and a true for the loops. */
+function constants(form: AttentionForm, heads: readonly number[], used: ReadonlySet<string>): Initializer[] {
   const values = {
     [ZERO]: 0,
     [ONE]: 1,
@@ -177,10 +198,13 @@ function constants(form: AttentionForm, used: ReadonlySet<string>): Initializer[
     [MINUS_THREE]: -3,
     [END]: Number.MAX_SAFE_INTEGER,
     [SLICE]: typeof form === 'number' ? form : 1,
+    [JOINED]: [0, 0, -1],
+    ...Object.fromEntries(heads.map((count) => [splitInto(count), [0, 0, count, -1]])),
   }
-  const numbers = Object.entries(values).map(([name, value]) => ({
-    tensor: { name, dims: [1], dataType: DataType.INT64, int64Data: [value] },
-  }))
+  const numbers = Object.entries(values).map(([name, value]) => {
+    const int64Data = [value].flat()
+    return { tensor: { name, dims: [int64Data.length], dataType: DataType.INT64, int64Data } }
+  })
   const condition = { tensor: { name: TRUE, dims: [], dataType: DataType.BOOL, int32Data: [1] } }
   return [...numbers, condition].filter(({ tensor }) => used.has(tensor.name))
 }

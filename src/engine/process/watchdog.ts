@@ -36,6 +36,7 @@ const UNMEASURED = 20
 const LOADING = 60
 /** A step that takes so many times its measured time has stopped. */
 const BEYOND_MEASURE = 20
+const FORGETTING = 0.05
 
 /** How long a silence may last. Decoding a picture counts as a step: with any model it takes less than a few. */
 export class Patience {
@@ -59,8 +60,10 @@ export class Patience {
     return Math.max(this.#leastMs, BEYOND_MEASURE * this.#msPerPixel * width * height) * images.length
   }
 
-  /** Learns from a step; the slowest one counts. */
+  /** Learns from a step. The slowest one counts, and is forgotten little by little. */
   measure({ width, height }: ImagesRequest, ms: number): void {
-    this.#msPerPixel = Math.max(this.#msPerPixel ?? 0, ms / (width * height))
+    const newest = ms / (width * height)
+    const slowest = this.#msPerPixel ?? newest
+    this.#msPerPixel = Math.max(newest, slowest + FORGETTING * (newest - slowest))
   }
 }

@@ -98,9 +98,14 @@ export class FakeDiscord {
     return new Member(this.#world, dispatch, { id: this.#world.snowflake(), username, nick }, this.channel)
   }
 
-  /** Another channel: `guild` text, `dm` with the bot, `group` of people without it. */
-  newChannel(kind: 'guild' | 'dm' | 'group'): Channel {
-    return this.#world.channel(({ guild: 0, dm: 1, group: 3 } as const)[kind])
+  /** Another channel: `guild` text, in the one guild or another, `dm` with the bot, `group` of people without it. */
+  newChannel(kind: 'guild' | 'dm' | 'group', guild?: string): Channel {
+    return this.#world.channel(({ guild: 0, dm: 1, group: 3 } as const)[kind], guild)
+  }
+
+  /** The id of another guild. */
+  newGuild(): string {
+    return this.#world.snowflake()
   }
 
   /** Fifteen minutes pass for every interaction so far. */

@@ -63,9 +63,15 @@ export class World extends EventEmitter<{ message: [FakeMessage] }> {
     return String((BigInt(Date.now() - EPOCH) << 22n) + BigInt(++this.#snowflakes))
   }
 
-  channel(type: Channel['type']): Channel {
-    const guild = type === 0 ? this.guild : undefined
-    const channel = { id: this.snowflake(), type, guild, botSees: type !== 3, botAttaches: true, deleted: false }
+  channel(type: Channel['type'], guild = this.guild): Channel {
+    const channel = {
+      id: this.snowflake(),
+      type,
+      guild: type === 0 ? guild : undefined,
+      botSees: type !== 3,
+      botAttaches: true,
+      deleted: false,
+    }
     this.channels.set(channel.id, channel)
     return channel
   }

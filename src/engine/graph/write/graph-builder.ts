@@ -25,7 +25,10 @@ const WEIGHT_TYPES: Partial<Record<StoredType, number>> = {
 }
 
 export interface WriteOptions {
-  /** Activations and arithmetic in half precision, for GPUs; weights of other types are cast when the model is opened. */
+  /**
+   * Activations and arithmetic in half precision, for GPUs; weights of other types are cast when the model is opened. Timesteps
+   * and sizes stay float32. Checked with ONNX Runtime's CPU provider alone: no GPU that has half precision was at hand.
+   */
   readonly half?: boolean
 }
 

@@ -149,14 +149,10 @@ export class Layers {
     const widened = (x: string) => (upcast ? graph.cast(x, DataType.FLOAT) : x)
     const transposed = graph.op('Transpose', [widened(split(key))], [ints('perm', [0, 1, 3, 2])])
     const scale = (width / heads) ** -0.5
-    let scores: string
-    if (upcast) {
-      const product = graph.op('MatMul', [widened(split(query)), transposed])
-      scores = this.mul(product, graph.floats(`(${scale})`, [scale], []))
-    } else {
-      // Queries are fewer than scores, and half precision might overflow in unscaled ones.
-      scores = graph.op('MatMul', [this.mul(split(query), graph.scalar(scale)), transposed])
-    }
+    // Queries are fewer than scores, and half precision might overflow in unscaled ones.
+    const scores = upcast
+      ? this.mul(graph.op('MatMul', [widened(split(query)), transposed]), graph.floats(`(${scale})`, [scale], []))
+      : graph.op('MatMul', [split(this.mul(query, graph.scalar(scale))), transposed])
     const masked = mask === undefined ? scores : this.add(scores, mask)
     const weights = graph.op('Softmax', [masked], [int('axis', -1)])
     const narrowed = upcast ? graph.cast(weights, graph.type) : weights

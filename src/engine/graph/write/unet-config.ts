@@ -43,8 +43,7 @@ const CHANNELS = [320, 640, 1280, 1280]
 const DOWN_BLOCKS = ['CrossAttnDownBlock2D', 'CrossAttnDownBlock2D', 'CrossAttnDownBlock2D', 'DownBlock2D'] as const
 const MID_BLOCKS = ['UNetMidBlock2DCrossAttn', 'UNetMidBlock2D'] as const
 
-/**
- * @throws EngineError 'model' where it asks for what Seedling cannot write. */
+/** @throws EngineError 'model' where it asks for what Seedling cannot write. */
 export function readUNetConfig(config: ConfigReader): UNetConfig {
   requireKnown(config)
   const channels = config.counts('block_out_channels', CHANNELS)
@@ -80,7 +79,7 @@ export function transformerLayers(
   const layers: unknown[] = Array.isArray(own) ? own : Array(resnets).fill(own)
   if (layers.length >= resnets && layers.every((count) => count === 0 || isCount(count)))
     return layers.slice(0, resnets) as number[]
-  throw config.wrong(key, `a number, or a list for each block,`)
+  throw config.wrong(key, 'a number, or one for each block,')
 }
 
 /** What diffusers' class knows and no Stable Diffusion uses. */
