@@ -131,7 +131,7 @@ const OWN_LINES = [
   ['--out FOLDER', 'Where the pictures go; created where it is missing (default: output)'],
   ['--model FOLDER', 'The model (default: SEEDLING_MODEL, or the one that ships with Seedling)'],
   ['--device DEVICE', 'What it runs on: auto, cpu, cuda … (default: SEEDLING_DEVICE, or auto)'],
-  ['--dtype DTYPE', 'Precision: auto, fp32, fp16, int8 (default: SEEDLING_DTYPE, or auto)'],
+  ['--dtype DTYPE', 'Its precision: auto, fp32, fp16, int8 (default: SEEDLING_DTYPE, or auto)'],
   ['--from PICTURE', 'Make the picture in this PNG again, by the parameters that it carries'],
   ['--json', 'One JSON object a picture, for programs'],
 ] as const

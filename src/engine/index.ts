@@ -3,6 +3,8 @@
 // Its types speak of Buffers, which TypeScript knows only where Node's types are named.
 /// <reference types="node" preserve="true" />
 
+export { type Pruned, pruneCache } from './cache/cache-entries.ts'
+export type { CacheSetting } from './cache/cache-folder.ts'
 export type { Device } from './devices/device.ts'
 export { EngineError, type EngineErrorCode } from './errors.ts'
 export type { FamilyName, Task } from './families/family.ts'

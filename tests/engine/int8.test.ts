@@ -3,10 +3,12 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { int, ints } from '../../src/engine/graph/attributes.ts'
+import type { Rewrite } from '../../src/engine/graph/graph-source.ts'
 import { inputField } from '../../src/engine/graph/onnx-bytes.ts'
 import type { Initializer, OnnxGraph } from '../../src/engine/graph/onnx-file.ts'
 import { DataType } from '../../src/engine/graph/onnx-schema.ts'
 import { rewriteInt8 } from '../../src/engine/graph/rewrite-int8.ts'
+import { loraInputs, rewriteLora } from '../../src/engine/graph/rewrite-lora.ts'
 import { EngineError, Generator, StableDiffusionPipeline } from '../../src/engine/index.ts'
 import { OnnxRuntimeModel } from '../../src/engine/models/onnx-runtime-model.ts'
 import type { Tensor } from '../../src/engine/tensor.ts'
@@ -215,6 +217,29 @@ it('rows of a fixed batch, and matrices of a LoRA beside them, are told apart', 
   }
   // The product in float32 has other kernels for one row.
   expect(relativeError(results[0]!, results[1]!)).toBeLessThan(1e-6)
+})
+
+it('takes the layers that LoRAs are added to', async () => {
+  const side = 64
+  const name = 'down_blocks.0.attentions.0.to_q'
+  const linear = node('MatMul', ['x', 'w'], 'y', { name })
+  const weights = inFile('w', [side, side], weight(side, side))
+  const read = () => graphOf([linear], [weights], { x: ['n', side], y: ['n', side] })
+  // As many rows as the LoRA's rank.
+  const x = { data: numbers(3 * side, 2), dims: [3, side] }
+  const { down, up } = loraInputs(name)
+  const lora = {
+    [down]: { data: numbers(3 * side, 3), dims: [3, side] },
+    [up]: { data: numbers(3 * side, 4), dims: [side, 3] },
+  }
+  const results = async (precision?: Rewrite) => {
+    const rewrites = { lora: rewriteLora, ...(precision && { precision }) }
+    const model = await OnnxRuntimeModel.load(sourceOf(read), ON_CPU, rewrites)
+    return (await model.run({ x, ...lora }, ['y']))[0]!
+  }
+  const off = relativeError(await results(rewriteInt8(undefined)), await results())
+  expect(off).toBeGreaterThan(0)
+  expect(off).toBeLessThan(0.01)
 })
 
 it('old opsets are refused', async () => {

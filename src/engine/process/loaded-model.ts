@@ -75,5 +75,7 @@ async function latentRgbOf(vae: AutoencoderKL): Promise<LatentRgb | undefined> {
   if (known || !vae.encoder) return known
   const images = colourPatches(PATCH_IMAGES, vae.scaleFactor)
   const encoded = await vae.encode(images)
+  // Most requests never need it again.
+  await vae.encoder.release()
   return fitLatentRgb(vae.scale(encoded.sample(new Generator(0)), true), images)
 }
