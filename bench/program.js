@@ -27,6 +27,7 @@ export class Program {
       this.#output += `${line}\n`
       this.#process.emit('line')
     })
+    this.#process.once('exit', () => this.#process.emit('line'))
   }
 
   get pid() {
@@ -39,6 +40,7 @@ export class Program {
 
   async says(pattern) {
     while (!pattern.test(this.#output)) {
+      if (this.#hasEnded) throw new Error(`The program ended and never said ${pattern}:\n${this.#output}`)
       await once(this.#process, 'line', { signal: AbortSignal.timeout(PATIENCE_MS) })
     }
     return pattern.exec(this.#output)[1]
@@ -52,6 +54,15 @@ export class Program {
     this.send(order)
     const [answer] = await once(this.#process, 'message')
     return answer
+  }
+
+  /** Milliseconds of CPU time so far. */
+  get cpuMs() {
+    const [user, system] = readFileSync(`/proc/${this.pid}/stat`, 'utf8')
+      .replace(/^.*\) /s, '')
+      .split(' ')
+      .slice(11, 13)
+    return 10 * (Number(user) + Number(system))
   }
 
   /** The engine's process id. */
@@ -74,8 +85,12 @@ export class Program {
     }
   }
 
+  get #hasEnded() {
+    return this.#process.exitCode !== null || this.#process.signalCode !== null
+  }
+
   async stop(signal = 'SIGTERM') {
-    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return
+    if (this.#hasEnded) return
     this.#process.kill(signal)
     await once(this.#process, 'exit')
   }

@@ -99,9 +99,12 @@ function statusOf(job: Job, { position, etaSeconds, step, steps, opening, paused
   }
 }
 
+/** Costly to make. */
+const ORDINALS = new Intl.PluralRules('en', { type: 'ordinal' })
+
 function line(position: number): string {
   if (position === 1) return 'next in line'
-  const suffix = new Intl.PluralRules('en', { type: 'ordinal' }).select(position)
+  const suffix = ORDINALS.select(position)
   return `${position}${{ one: 'st', two: 'nd', few: 'rd', zero: 'th', many: 'th', other: 'th' }[suffix]} in line`
 }
 

@@ -105,9 +105,9 @@ export class Outage {
     this.#options.onChange()
   }
 
-  /** A full disk may take what is small. */
-  async #isOwnFault(error: StoreError): Promise<boolean> {
-    if (error.code === 'full') return false
+  /** Of a store that is full or away the rest says nothing: it may take what is small, or be back by now. */
+  async #isOwnFault({ code }: StoreError): Promise<boolean> {
+    if (code === 'full' || code === 'unreachable') return false
     try {
       await this.#options.probe()
       return true
