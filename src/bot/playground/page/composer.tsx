@@ -120,7 +120,7 @@ export function Composer({ field, line, options, jobs, onLine, onSend }: Compose
           maxLength={20_000}
           {...comboboxOf(choices.length > 0)}
           aria-label="What to draw"
-          placeholder="Say what to draw, or type / for commands"
+          placeholder="Say what to draw · / for commands"
           aria-autocomplete="list"
           aria-controls={LIST}
           aria-activedescendant={chosen && idOf(chosen)}
