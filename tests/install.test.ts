@@ -20,8 +20,10 @@ async function readJson<Json>(...path: string[]): Promise<Json> {
   return JSON.parse(await readFile(join(...path), 'utf8'))
 }
 
+/** With a package of its own, since npm looks for one in the folders above too, and would install there. */
 async function temporaryFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'seedling-install-'))
+  await writeFile(join(folder, 'package.json'), '{"type":"module"}')
   onTestFinished(() => rm(folder, { recursive: true, force: true }))
   return folder
 }
@@ -92,7 +94,6 @@ describe('npm', () => {
   it('leaves what was built alone where what builds it is not installed', async () => {
     const folder = await temporaryFolder()
     await cp(join(root, 'prepare.js'), join(folder, 'prepare.js'))
-    await writeFile(join(folder, 'package.json'), '{"type":"module"}')
     expect(await run(folder, process.execPath, 'prepare.js')).toEqual({
       code: 0,
       said: expect.stringContaining('npm ci without --omit=dev'),

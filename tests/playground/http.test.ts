@@ -8,7 +8,7 @@ import type { Message } from '../../src/bot/playground/message.ts'
 import { UserError } from '../../src/job/errors.ts'
 import { newJobId } from '../../src/job/job.ts'
 import { type House, openHouse, quiet } from './house.ts'
-import { Visitor } from './visitor.ts'
+import { eventually, Visitor } from './visitor.ts'
 
 let house: House
 
@@ -340,16 +340,4 @@ function statusFor(path: string, host: string): Promise<number> {
       .on('error', reject)
       .end()
   })
-}
-
-/** Retries what depends on the server noticing that a connection was closed. */
-async function eventually<Value>(attempt: () => Promise<Value>): Promise<Value> {
-  for (let tries = 0; ; tries++) {
-    try {
-      return await attempt()
-    } catch (error) {
-      if (tries === 6000) throw error
-      await new Promise((resolve) => setTimeout(resolve, 10))
-    }
-  }
 }

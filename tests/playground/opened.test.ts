@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { networkOf } from '../../src/bot/playground/address.ts'
 import { type House, type HouseOptions, openHouse } from './house.ts'
-import { Visitor } from './visitor.ts'
+import { eventually, Visitor } from './visitor.ts'
 
 async function open(options: HouseOptions): Promise<House> {
   const house = await openHouse(options)
@@ -239,16 +239,4 @@ function statusOf(options: RequestOptions): Promise<number> {
       resolve(response.statusCode!)
     }).on('error', reject)
   })
-}
-
-/** Retries what depends on something that ends by itself. */
-async function eventually(attempt: () => Promise<void>): Promise<void> {
-  for (let tries = 0; ; tries++) {
-    try {
-      return await attempt()
-    } catch (error) {
-      if (tries === 100) throw error
-      await new Promise((resolve) => setTimeout(resolve, 20))
-    }
-  }
 }

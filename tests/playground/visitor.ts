@@ -112,3 +112,15 @@ class Listener implements AsyncDisposable {
     await this.#reader.cancel()
   }
 }
+
+/** Retries what depends on the server noticing something, such as a connection that was closed. */
+export async function eventually<Value>(attempt: () => Promise<Value>): Promise<Value> {
+  for (let tries = 0; ; tries++) {
+    try {
+      return await attempt()
+    } catch (error) {
+      if (tries === 500) throw error
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+  }
+}

@@ -12,7 +12,7 @@ import type { Rooms } from '../rooms.ts'
 import { type View, viewOf } from '../view.ts'
 import { addressOf, isSecure } from './address.ts'
 import { type DoorOptions, isOpened, openDoor } from './door.ts'
-import { limitSockets, type PlaygroundLimits, UnfinishedJobs } from './limits.ts'
+import { limitSockets, type PlaygroundLimits, STREAMS_PER_ADDRESS, UnfinishedJobs } from './limits.ts'
 import { messageOfView } from './message.ts'
 import { readPage } from './page-files.ts'
 import { routes } from './routes.ts'
@@ -42,10 +42,11 @@ const GRACE_MS = 1000
 export function createPlayground(options: PlaygroundOptions, rooms: Rooms): Playground {
   const { host, port, model, pageFolder = fileURLToPath(new URL('./page', import.meta.url)) } = options
   const trustsProxy = options.trustsProxy ?? false
-  const streams = new Streams()
+  const opened = isOpened(options)
+  const streams = new Streams(opened ? STREAMS_PER_ADDRESS : Number.POSITIVE_INFINITY)
   /** Jobs that a crash cut off before their visitor's page heard of them, by visitor. */
   const unheard = new Map<string, Set<string>>()
-  const unfinished = isOpened(options) ? new UnfinishedJobs(options.limits, rooms.queue) : undefined
+  const unfinished = opened ? new UnfinishedJobs(options.limits, rooms.queue) : undefined
   const add = (from: string, make: () => Promise<Job>) => (unfinished ? unfinished.add(from, make) : make())
   const origin = (c: Context) => ({ address: addressOf(c, trustsProxy), secure: isSecure(c, trustsProxy) })
   let server: Server | undefined
@@ -98,7 +99,7 @@ export function createPlayground(options: PlaygroundOptions, rooms: Rooms): Play
         })
       app.route('/', routes({ rooms, streams, model, origin, add, present, connected }))
       server = createAdaptorServer({ fetch: app.fetch }) as Server
-      limitSockets(server, { behindProxy: trustsProxy })
+      limitSockets(server, { byAddress: opened && !trustsProxy })
       await listen(server, host, port)
       address = `http://${nameOf(host)}:${(server.address() as AddressInfo).port}`
       if (login) rooms.log(`Playground  ${login.invitation(address)}`)

@@ -19,6 +19,7 @@ export interface PlaygroundLimits {
 
 /** A page that does what it can asks a few times a minute; a company behind one address a few hundred times. */
 const ASKS_PER_MINUTE = 300
+export const STREAMS_PER_ADDRESS = 32
 const SOCKETS_PER_ADDRESS = 128
 const SOCKETS_IN_ALL = 1024
 /** Whoever is slower than this to say what they want keeps a socket from others. */
@@ -39,12 +40,15 @@ export function fewAsks(addressOf: (c: Parameters<MiddlewareHandler>[0]) => stri
   })
 }
 
-/** Sockets beyond the limits are closed before anything is read from them. */
-export function limitSockets(server: Server, { behindProxy }: { readonly behindProxy: boolean }): void {
+/**
+ * Sockets beyond the limits are closed before anything is read from them.
+ * @param byAddress not where all come from this machine, or from a proxy
+ */
+export function limitSockets(server: Server, { byAddress }: { readonly byAddress: boolean }): void {
   server.maxConnections = SOCKETS_IN_ALL
   server.headersTimeout = HEADERS_MS
   server.requestTimeout = REQUEST_MS
-  if (behindProxy) return
+  if (!byAddress) return
   const open = new Map<string, number>()
   server.on('connection', (socket: Socket) => {
     const address = networkOf(socket.remoteAddress ?? '')

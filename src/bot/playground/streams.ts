@@ -6,7 +6,6 @@ import type { Events } from './message.ts'
 
 /** A browser opens six connections to one host; two are left for everything else. */
 const MAX_PER_VISITOR = 4
-const MAX_PER_ADDRESS = 32
 const MAX_IN_ALL = 256
 /** Proxies close what stays silent for a minute. */
 const HEARTBEAT_MS = 25_000
@@ -21,6 +20,12 @@ export interface StreamOptions {
 
 export class Streams {
   readonly #open = new Set<Stream>()
+  readonly #perAddress: number
+
+  /** @param perAddress how many may listen from one address */
+  constructor(perAddress: number) {
+    this.#perAddress = perAddress
+  }
 
   /** @throws UserError `limit` where too many are open already */
   connect(options: StreamOptions): Stream {
@@ -28,7 +33,7 @@ export class Streams {
     const mine = open.filter(({ visitor }) => visitor.id === options.visitor.id)
     if (mine.length >= MAX_PER_VISITOR) throw new UserError('limit', 'Too many pages are open; close one.')
     const near = open.filter(({ address }) => address === options.address)
-    if (near.length >= MAX_PER_ADDRESS || open.length >= MAX_IN_ALL) {
+    if (near.length >= this.#perAddress || open.length >= MAX_IN_ALL) {
       throw new UserError('limit', 'Too many people have this page open; come back in a while.')
     }
     const stream: Stream = new Stream(options, () => this.#open.delete(stream))

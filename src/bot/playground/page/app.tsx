@@ -1,9 +1,10 @@
 /** The whole page: the head, the messages, the field, and the picture that is looked at. */
 
 import { useEffect, useLayoutEffect, useReducer, useRef, useState } from 'preact/hooks'
-import type { Chat, DeletedEntry, Entry, JobEntry } from './chat.ts'
+import type { Chat } from './chat.ts'
 import { Composer } from './composer.tsx'
 import { Deleted } from './deleted.tsx'
+import type { DeletedEntry, Entry, JobEntry } from './entries.ts'
 import { DownIcon, Sprout } from './icons.tsx'
 import { MessageItem } from './message.tsx'
 import { Note } from './note.tsx'

@@ -2,52 +2,14 @@
 
 import type { Events, Message, Session } from '../message.ts'
 import { act, imagine, openSession, Refusal, show } from './api.ts'
+import type { DeletedEntry, Entry, HelpEntry, NoteEntry } from './entries.ts'
 import { forgetJob, knownJobs, rememberJob } from './memory.ts'
-
-export type Entry = JobEntry | DeletedEntry | NoteEntry | HelpEntry
-
-export interface JobEntry {
-  readonly kind: 'job'
-  readonly key: string
-  readonly message: Message
-}
-
-/** What stands in a deleted message's place, as high as it was, so that nothing else moves under a pointer. */
-export interface DeletedEntry {
-  readonly kind: 'deleted'
-  readonly key: string
-  readonly prompt: string
-  /** In CSS pixels. */
-  readonly height: number
-  /** It can still be had back. */
-  readonly undoable: boolean
-}
-
-/** An answer that only this visitor sees. */
-export interface NoteEntry {
-  readonly kind: 'note'
-  readonly key: string
-  readonly time: number
-  /** What was typed or clicked. */
-  readonly line: string
-  /** It was typed, so it can be corrected. */
-  readonly typed: boolean
-  readonly text: string
-  /** How often this was the answer to that. */
-  readonly times: number
-}
-
-export interface HelpEntry {
-  readonly kind: 'help'
-  readonly key: string
-  readonly time: number
-}
 
 export type Connection = 'starting' | 'live' | 'lost'
 
 const RECONNECT_MS = 1000
 const MAX_RECONNECT_MS = 30_000
-/** How long a deletion can be taken back; only then it is carried out, or when the page is left. */
+/** How long a deletion can be taken back; only then it is carried out, or when the page is hidden. */
 const UNDO_MS = 6000
 /** More refusals would push what is drawn out of view. */
 const MAX_NOTES = 3
@@ -83,11 +45,11 @@ export class Chat {
   async start(): Promise<void> {
     document.addEventListener('visibilitychange', () => {
       // A browser opens few connections to one host, so a tab that nobody looks at gives its own back.
-      if (document.visibilityState === 'hidden') this.#disconnect()
-      else if (!this.#source) void this.#connect()
-    })
-    window.addEventListener('pagehide', () => {
-      for (const job of this.#deleting.keys()) void this.#delete(job)
+      if (document.visibilityState === 'hidden') {
+        // It may be left for good.
+        for (const job of this.#deleting.keys()) void this.#delete(job)
+        this.#disconnect()
+      } else if (!this.#source) void this.#connect()
     })
     const showLinked = () => {
       const job = /^#([0-9a-f]{16})$/u.exec(location.hash)?.[1]

@@ -1,7 +1,7 @@
 /** Where people type: a field that completes commands and options, keeps what was typed, and sends. */
 
 import type { RefObject } from 'preact'
-import { useLayoutEffect, useState } from 'preact/hooks'
+import { useLayoutEffect, useRef, useState } from 'preact/hooks'
 import type { Option } from '../../../commands/options.ts'
 import { type Choice, complete, type KnownJob } from './completion.ts'
 import { SendIcon } from './icons.tsx'
@@ -28,7 +28,15 @@ export function Composer({ field, line, options, jobs, onLine, onSend }: Compose
   const choices = completion?.choices ?? []
   const chosen = choices[Math.min(active, choices.length - 1)]
 
+  /** Where the caret stands once the field shows what was written; before the next key, or that goes astray. */
+  const caretNext = useRef<number | undefined>(undefined)
+
   useLayoutEffect(() => fitHeight(field.current!), [line])
+  useLayoutEffect(() => {
+    const at = caretNext.current
+    if (at !== undefined) field.current!.setSelectionRange(at, at)
+    caretNext.current = undefined
+  })
 
   const noteCaret = () => setCaret(field.current!.selectionStart)
 
@@ -36,8 +44,7 @@ export function Composer({ field, line, options, jobs, onLine, onSend }: Compose
     onLine(text)
     setCaret(at)
     setActive(0)
-    // The field shows the text after the next drawing; only then can the caret stand behind it.
-    requestAnimationFrame(() => field.current!.setSelectionRange(at, at))
+    caretNext.current = at
   }
 
   const accept = (choice: Choice) => {
@@ -120,7 +127,7 @@ export function Composer({ field, line, options, jobs, onLine, onSend }: Compose
           maxLength={20_000}
           {...comboboxOf(choices.length > 0)}
           aria-label="What to draw"
-          placeholder="Say what to draw, or type / for commands"
+          placeholder="Say what to draw · / for commands"
           aria-autocomplete="list"
           aria-controls={LIST}
           aria-activedescendant={chosen && idOf(chosen)}

@@ -1,7 +1,7 @@
 /** What stands in a deleted message's place: it can be taken back for a while, and nothing moves up under the pointer. */
 
 import { useEffect, useLayoutEffect, useRef } from 'preact/hooks'
-import type { DeletedEntry } from './chat.ts'
+import type { DeletedEntry } from './entries.ts'
 import { useHandedOnFocus } from './focus.ts'
 
 interface DeletedProps {

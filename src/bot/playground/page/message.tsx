@@ -61,7 +61,6 @@ export function MessageItem({ message, shown, restored, lost, onPress, onOpen, o
           <b class="name">Seedling</b>
           <span class="badge">App</span>
           <Time at={time} />
-          <Tools message={message} onEdit={onEdit} />
         </header>
         <Prompt text={prompt} />
         {negativePrompt !== '' && (
@@ -70,7 +69,10 @@ export function MessageItem({ message, shown, restored, lost, onPress, onOpen, o
           </p>
         )}
         <Pictures message={message} marked={marked} onOpen={onOpen} />
-        <p class="status">{isPaused ? 'Goes on when Seedling is back' : status}</p>
+        <div class="status-line">
+          <p class="status">{isPaused ? 'Goes on when Seedling is back' : status}</p>
+          <Tools message={message} onEdit={onEdit} />
+        </div>
         <Progress message={message} />
         {state === 'done' && <Parameters message={message} />}
         <Actions message={message} onPress={onPress} onMark={setMarked} />

@@ -2,8 +2,8 @@
 
 import type { ComponentChildren } from 'preact'
 import type { Option } from '../../../commands/options.ts'
-import type { HelpEntry, NoteEntry } from './chat.ts'
 import { COMMANDS, rangeOf } from './completion.ts'
+import type { HelpEntry, NoteEntry } from './entries.ts'
 import { DeleteIcon, RerollIcon, Sprout } from './icons.tsx'
 import { Time } from './time.tsx'
 
