@@ -59,7 +59,7 @@ export class Commands {
 
   /**
    * What a button under a job asks for. Re-roll, vary and upscale make a new job of whoever clicked; cancel and delete
-   * change the job itself and are its author's alone.
+   * change the job itself and are its author's alone; show brings it as it stands.
    * @throws UserError `gone`, `forbidden`, `limit`, `option`
    */
   async act({ action, index, job: id }: ActionId, context: Context): Promise<Job> {
@@ -78,6 +78,8 @@ export class Commands {
       case 'delete':
         requireAuthor(job, context, 'delete')
         return this.#queue.delete(id)
+      case 'show':
+        return this.show(id, context)
     }
   }
 

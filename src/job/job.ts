@@ -15,6 +15,12 @@ export interface Author {
   readonly name: string
 }
 
+export interface Reply {
+  readonly route: string
+  /** When that way ends, in milliseconds since the epoch. */
+  readonly until: number
+}
+
 /** Where the answer is shown. Ids are the platform's own. */
 export interface Place {
   /** The platform's name: `discord`, `slack`, `playground`. */
@@ -24,8 +30,10 @@ export interface Place {
   readonly channel: string
   /** The message that shows the job, once it is posted. */
   readonly message?: string
-  /** Until then, how the platform finds what it may have answered already; a secret. */
-  readonly reply?: string
+  /** Until the job is answered: how the platform finds what it may have answered already, and a way to it; a secret. */
+  readonly reply?: Reply
+  /** The bot itself is no member there, so that interactions are its only way. */
+  readonly botIsAbsent?: true
 }
 
 export interface Job {

@@ -4,13 +4,13 @@ import { EventEmitter } from 'node:events'
 import { EngineError } from '../engine/errors.ts'
 import type { EngineImage, EngineProgress } from '../engine/process/engine.ts'
 import { UserError } from '../job/errors.ts'
-import { isFinished, type Job, type Place, type Progress } from '../job/job.ts'
+import { isFinished, type Job, type Progress, type Reply } from '../job/job.ts'
 import { FairQueue, RATE_INTERVAL_MS } from './fairness.ts'
 import { type Forecast, forecast } from './forecast.ts'
 import { checkLimits, guildOf, type Limits } from './limits.ts'
 import { runProgress, secondsLeft, waitProgress } from './progress.ts'
 import { type Live, Records } from './records.ts'
-import { deleted, type Ending, ended, interrupted, started } from './transitions.ts'
+import { answered, deleted, type Ending, ended, interrupted, started } from './transitions.ts'
 import { sentenceOf, Worker, type WorkerOptions } from './worker.ts'
 
 /**
@@ -86,15 +86,19 @@ export class JobQueue extends EventEmitter<QueueEvents> {
 
   /** Records the message that shows the job. @throws UserError `gone`, `unavailable` */
   placed(id: string, message: string): Promise<Job> {
-    const placed = ({ reply: _, ...place }: Place): Place => ({ ...place, message })
-    return this.#asked(() => this.#records.change(id, (job) => ({ ...job, place: placed(job.place) })))
+    return this.#asked(() => this.#records.change(id, (job) => ({ ...job, place: { ...job.place, message } })))
+  }
+
+  /** Records a new way to the message that shows the job. @throws UserError `gone`, `unavailable` */
+  replied(id: string, reply: Reply): Promise<Job> {
+    return this.#asked(() => this.#records.change(id, (job) => ({ ...job, place: { ...job.place, reply } })))
   }
 
   /** Records that the last view reached its place. A job that is not finished has no last view yet. */
   async answered(id: string): Promise<void> {
     await this.#asked(async () => {
       if (!(await this.#records.get(id))) return
-      await this.#records.change(id, (job) => (isFinished(job) ? { ...job, answeredAt: Date.now() } : job))
+      await this.#records.change(id, (job) => (isFinished(job) ? answered(job) : job))
     })
   }
 

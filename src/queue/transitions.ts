@@ -20,6 +20,12 @@ export function interrupted(job: Job): Job {
   return { ...rest, state: 'queued', attempts: job.attempts - 1 }
 }
 
+/** Nothing is left to draw, so the secret way to its message is forgotten. */
+export function answered(job: Job): Job {
+  const { reply: _, ...place } = job.place
+  return { ...job, place, answeredAt: Date.now() }
+}
+
 /** Unanswered again, until its message is gone too. */
 export function deleted({ answeredAt: _, ...job }: Job): Job {
   return { ...job, pictures: [], deletedAt: job.deletedAt ?? Date.now() }

@@ -77,14 +77,23 @@ export class Member {
     return (await this.#interact(3, { custom_id: customId, component_type: 2 }, message)) as FakeMessage
   }
 
-  /** Everything that only this person was told, oldest first. */
+  /** Everything that only this person was told, oldest first, without what was given back to be copied. */
   get told(): string[] {
-    return [...this.#world.whispers].filter(([, { id }]) => id === this.id).map(([{ text }]) => text)
+    return this.#whispers.map(({ text }) => text.replaceAll('\n[codeBlock]', ''))
+  }
+
+  /** What was given back to be copied, in the order of `told`. */
+  get givenBack(): string[] {
+    return this.#whispers.flatMap(({ codes }) => codes)
   }
 
   /** Resolves when this person was told something like it. */
   async hears(pattern: RegExp): Promise<void> {
     while (!this.told.some((text) => pattern.test(text))) await once(this.#world, 'message')
+  }
+
+  get #whispers(): FakeMessage[] {
+    return [...this.#world.whispers].filter(([, { id }]) => id === this.id).map(([message]) => message)
   }
 
   #command(command: string): Body {
