@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Log, Platform } from './bot/platform.ts'
+import { type Entry, type Platforms, startPlatforms } from './bot/platforms.ts'
 import { createPlayground } from './bot/playground/index.ts'
 import { Presenter } from './bot/presenter.ts'
 import type { Rooms } from './bot/rooms.ts'
@@ -25,14 +26,20 @@ export async function main(): Promise<number> {
   const log: Log = (line) => console.log(line)
   const stops: Stops = []
   const signal = stopSignal()
+  let hasStarted = false
   try {
     const stopped = once(signal, 'abort')
     if (existsSync('.env')) process.loadEnvFile()
-    await Promise.race([start(readConfig(process.env), stops, log, signal), stopped])
-    await stopped
+    const running = start(readConfig(process.env), stops, log, signal).then(async (platforms) => {
+      await platforms.started
+      hasStarted = true
+      await platforms.ended
+    })
+    await Promise.race([running, stopped])
     return 0
   } catch (error) {
-    console.error(`Seedling cannot start: ${error instanceof Error ? error.message : String(error)}`)
+    const what = hasStarted ? 'has nothing left to serve' : 'cannot start'
+    console.error(`Seedling ${what}: ${error instanceof Error ? error.message : String(error)}`)
     return 1
   } finally {
     for (const stop of stops.toReversed()) await stop()
@@ -52,7 +59,7 @@ function stopSignal(): AbortSignal {
   return stopping.signal
 }
 
-async function start(config: Config, stops: Stops, log: Log, signal: AbortSignal): Promise<void> {
+async function start(config: Config, stops: Stops, log: Log, signal: AbortSignal): Promise<Platforms> {
   const { SEEDLING_DATA: dataDir, REDIS_URL: redisUrl } = config
   const jobs = await openJobStore({ dataDir, redisUrl })
   stops.push(() => jobs.close())
@@ -74,7 +81,10 @@ async function start(config: Config, stops: Stops, log: Log, signal: AbortSignal
     maxSize: config.SEEDLING_MAX_SIZE ?? 2 * Math.max(engine.model.width, engine.model.height),
   })
   log(`Seedling ${VERSION}, ${modelLine(engine.model)}`)
-  await startPlatforms(config, engine.model, { commands, queue, pictures, presenter, log }, stops)
+  const entries = await platformsOf(config, engine.model, { commands, queue, pictures, presenter, log })
+  const platforms = startPlatforms({ entries, presenter, log, recover: () => queue.recover(), signal })
+  stops.push(() => platforms.stop())
+  return platforms
 }
 
 function limitsOf(config: Config) {
@@ -89,35 +99,13 @@ function modelLine({ name, width, height, numInferenceSteps }: Model): string {
   return `model ${name} (${width}x${height}, ${numInferenceSteps} steps)`
 }
 
-/** Each chat takes up its unanswered jobs as soon as it is connected: one that is away holds up no other. */
-async function startPlatforms(config: Config, model: Model, rooms: Rooms, stops: Stops): Promise<void> {
-  const { presenter, queue, log } = rooms
+async function platformsOf(config: Config, model: Model, rooms: Rooms): Promise<Entry[]> {
   const playground = createPlayground({ host: config.HOST, port: config.PORT, model: model.name }, rooms)
-  const chats = [
+  return [
+    { name: 'Playground', platform: playground, address: () => playground.address },
     { name: 'Discord', platform: await discordOf(config, rooms), toTurnOn: 'DISCORD_TOKEN' },
     { name: 'Slack', platform: await slackOf(config, rooms), toTurnOn: 'SLACK_BOT_TOKEN and SLACK_APP_TOKEN' },
   ]
-  for (const platform of [playground, ...chats.flatMap((chat) => chat.platform ?? [])]) {
-    presenter.add(platform)
-    stops.push(() => platform.stop())
-  }
-  // Stopped before the platforms, so that what it is drawing is still drawn.
-  stops.push(() => presenter.stop())
-  await playground.start()
-  log(`Playground  on: ${playground.address}`)
-  const jobs = await queue.recover()
-  const resume = ({ name }: Platform) => {
-    for (const job of jobs.filter(({ place }) => place.platform === name)) presenter.resume(job)
-  }
-  resume(playground)
-  await Promise.all(
-    chats.map(async ({ name, platform, toTurnOn }) => {
-      if (!platform) return log(`${name.padEnd(12)}off: set ${toTurnOn} (README, "${name} in five steps")`)
-      await platform.start()
-      log(`${name.padEnd(12)}on`)
-      resume(platform)
-    }),
-  )
 }
 
 // A chat's library is loaded where it is turned on: both take longer than all the rest.

@@ -128,14 +128,17 @@ describe('a start that cannot be', () => {
     expect(await refusal({ PORT: String(port) })).toMatch(new RegExp(`${port}.*PORT`))
   })
 
-  it('says which token was refused, and never repeats it', async () => {
+  it('of one platform leaves the others alone: it says which token was refused, and never repeats it', async () => {
     const { settings } = await openDiscord()
-    const line = await refusal({ ...settings, DISCORD_TOKEN: 'not.the.token' })
-    expect(line).toContain('DISCORD_TOKEN')
-    expect(line).not.toContain('not.the.token')
     const { slack, settings: more } = await openSlack()
-    expect(await refusal({ ...more, SLACK_BOT_TOKEN: 'xoxb-wrong' })).toContain('SLACK_BOT_TOKEN')
+    const wrong = { DISCORD_TOKEN: 'not.the.token', SLACK_BOT_TOKEN: 'xoxb-wrong' }
+    const program = await startProgram({ ...settings, ...more, ...wrong })
+    await program.says(/Discord +down: .*DISCORD_TOKEN/)
+    await program.says(/Slack +down: .*SLACK_BOT_TOKEN/)
+    expect((await fetch(await program.address())).status).toBe(200)
+    expect(program.output).not.toMatch(/not\.the\.token|xoxb-wrong/)
     expect(slack.connections).toBe(0)
+    expect(await program.kill('SIGTERM')).toBe(0)
   })
 
   it('names what is wrong with a model folder', async () => {

@@ -78,7 +78,8 @@ export class Presenter {
     }
     const placed = await this.#queue.placed(job.id, id)
     // Drawn again at once only if something was missed: platforms count edits.
-    const stale = isFinished(newest) || placed.state !== newest.state
+    const wasMissed = placed.state !== newest.state || this.#queue.progress(job.id).step !== progress.step
+    const stale = isFinished(newest) || wasMissed
     this.#follow(placed, { stale, drawn: drawnOf(newest, progress) })
   }
 

@@ -84,6 +84,11 @@ export class JobQueue extends EventEmitter<QueueEvents> {
       : runProgress(live, this.#worker.speed)
   }
 
+  /** Every job that waits or runs. */
+  unfinished(): Job[] {
+    return [...this.#records.live.values()].map(({ job }) => job).filter((job) => !isFinished(job))
+  }
+
   /** Records the message that shows the job. @throws UserError `gone`, `unavailable` */
   placed(id: string, message: string): Promise<Job> {
     return this.#asked(() => this.#records.change(id, (job) => ({ ...job, place: { ...job.place, message } })))

@@ -53,10 +53,13 @@ describe.concurrent('in Socket Mode', () => {
     await garden.slack.nextMessage()
   })
 
-  test('a token that was revoked ends in a line, not in a crash', async ({ garden }) => {
-    garden.slack.fails('apps.connections.open', { error: 'account_inactive' })
-    garden.slack.disconnects()
-    await garden.logged(/disconnected for good: Slack refused \(account_inactive\)/)
+  test('a token that was revoked ends the platform with a sentence', async ({ soil }) => {
+    const bot = soil.bot()
+    await bot.start()
+    soil.slack.fails('apps.connections.open', { error: 'account_inactive' })
+    soil.slack.disconnects()
+    expect((await bot.failed!).message).toMatch(/^Slack refused \(account_inactive\); .*SLACK_APP_TOKEN\.$/)
+    await bot.stop()
   })
 
   test('nothing is open any more after a stop', async ({ soil }) => {
