@@ -242,7 +242,7 @@ export class Presenter {
 
   /** Nobody can see the job there: it draws no more, and where a message stands its text says why. */
   async #end(job: Job, message: Message, platform: Platform, error: PlaceGoneError | RefusedError): Promise<boolean> {
-    if (!isFinished(job)) await this.#queue.cancel(job.id)
+    const ended = isFinished(job) ? job : await this.#queue.cancel(job.id)
     message.stale = false
     if (error instanceof PlaceGoneError) return false
     // Once, also when the text has to wait for a platform that fails.
@@ -250,7 +250,7 @@ export class Presenter {
     message.refusal = error
     if (job.deletedAt !== undefined) return false
     try {
-      await this.#send(job, message, platform, withoutPictures(viewOf(job, {}), error.message))
+      await this.#send(ended, message, platform, withoutPictures(viewOf(ended, {}), error.message))
     } catch (failure) {
       if (!isFinal(failure) && !(failure instanceof OutOfReachError)) throw failure
     }

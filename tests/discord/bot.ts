@@ -5,7 +5,7 @@ import { createDiscord } from '../../src/bot/discord/index.ts'
 import type { Platform } from '../../src/bot/platform.ts'
 import { Presenter } from '../../src/bot/presenter.ts'
 import { Commands } from '../../src/commands/commands.ts'
-import { type FakeDiscord, startFakeDiscord } from '../fakes/discord/index.ts'
+import { type FakeDiscord, type FakeMessage, startFakeDiscord } from '../fakes/discord/index.ts'
 import { type House, type HouseOptions, openHouse } from '../queue/jobs.ts'
 
 export interface Bot extends House {
@@ -56,4 +56,14 @@ export async function createBot(options: BotOptions = {}): Promise<Bot & { prese
   }
   onTestFinished(stop)
   return { ...house, discord, platform, presenter, stop }
+}
+
+/** The number of the job that a message shows. */
+export function jobIn({ text }: FakeMessage): string {
+  return /job ([0-9a-f]{16})/.exec(text)![1]!
+}
+
+/** Resolves when every job has been shown to the end. */
+export async function allAnswered({ jobs }: Pick<Bot, 'jobs'>): Promise<void> {
+  await expect.poll(() => jobs.unanswered(), { timeout: 25_000 }).toEqual([])
 }

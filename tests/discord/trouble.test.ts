@@ -4,7 +4,7 @@ import sharp from 'sharp'
 import { describe, expect, it } from 'vitest'
 import type { PictureStore } from '../../src/store/store.ts'
 import { newJob, temporaryFolder } from '../queue/jobs.ts'
-import { createBot, openDiscord, startBot } from './bot.ts'
+import { allAnswered, createBot, openDiscord, startBot } from './bot.ts'
 
 describe('at the start', () => {
   it('registers its commands from the one table of options, and prints an invite link with the least permissions', async () => {
@@ -177,25 +177,6 @@ describe('when Discord refuses', () => {
     expect(discord.limited).toBe(2)
   })
 
-  it('lets a job end in peace whose message or channel was deleted under way', async () => {
-    const { discord, engine, jobs, reached, log } = await startBot()
-    const channel = discord.newChannel('guild')
-    const alice = discord.member('alice')
-    const gone = await alice.types('/imagine', { prompt: 'one' })
-    const far = await alice.in(channel).types('/imagine', { prompt: 'two' })
-    gone.delete()
-    channel.deleted = true
-    for (const [index, message] of [gone, far].entries()) {
-      ;(await engine.call(index + 1)).finish()
-      await reached(/job ([0-9a-f]{16})/.exec(message.text)![1]!, 'done')
-    }
-    const alone = await alice.types('/imagine', { prompt: 'three' })
-    ;(await engine.call(3)).finish()
-    await alone.until(/Imagine · /)
-    await expect.poll(() => jobs.unanswered()).toEqual([])
-    expect([discord.messages.length, log.slice(1)]).toEqual([3, []])
-  })
-
   it('uses the token of the interaction, while it lives, where the bot is no member', async () => {
     const { discord, engine, jobs } = await startBot()
     const alice = discord.member('alice').in(discord.newChannel('group'))
@@ -211,7 +192,7 @@ describe('when Discord refuses', () => {
     await alice.clicks(message, '🔄')
     discord.expireTokens()
     ;(await engine.call(2)).finish()
-    await expect.poll(() => jobs.unanswered()).toEqual([])
+    await allAnswered({ jobs })
   })
 
   it('says which permission is missing: before the work, or else in place of the pictures', async () => {

@@ -3,7 +3,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { test as base, expect } from 'vitest'
+import { test as base, expect, vi } from 'vitest'
 import { Presenter } from '../../src/bot/presenter.ts'
 import { createSlack, type SlackOptions } from '../../src/bot/slack/index.ts'
 import { Commands } from '../../src/commands/commands.ts'
@@ -11,7 +11,7 @@ import type { Job } from '../../src/job/job.ts'
 import { JobQueue } from '../../src/queue/queue.ts'
 import { openJobStore } from '../../src/store/jobs.ts'
 import { openPictureStore } from '../../src/store/pictures.ts'
-import type { PictureStore } from '../../src/store/store.ts'
+import type { JobStore, PictureStore } from '../../src/store/store.ts'
 import { model } from '../fakes/engine.ts'
 import { type FakeSlack, startFakeSlack } from '../fakes/slack/index.ts'
 import type { Person } from '../fakes/slack/person.ts'
@@ -21,21 +21,28 @@ import { type Call, LedEngine } from '../queue/engine.ts'
 /** Few enough to be reached by hand. */
 export const WAITING_PER_PERSON = 2
 
+interface Stores {
+  readonly jobs: JobStore
+  readonly pictures: PictureStore
+}
+
 export class Garden {
   readonly slack: FakeSlack
   readonly queue: JobQueue
   readonly commands: Commands
   readonly presenter: Presenter
   readonly pictures: PictureStore
+  readonly jobs: JobStore
   readonly #engine: LedEngine
   /** What the operator reads. */
   readonly log: string[]
   #taken = 0
 
-  constructor(slack: FakeSlack, queue: JobQueue, pictures: PictureStore, engine: LedEngine, log: string[]) {
+  constructor(slack: FakeSlack, queue: JobQueue, stores: Stores, engine: LedEngine, log: string[]) {
     this.slack = slack
     this.queue = queue
-    this.pictures = pictures
+    this.pictures = stores.pictures
+    this.jobs = stores.jobs
     this.#engine = engine
     this.log = log
     this.presenter = new Presenter(queue, this.write)
@@ -48,10 +55,15 @@ export class Garden {
   }
 
   /** A bot, not started. */
-  bot(options?: Partial<SlackOptions>): ReturnType<typeof createSlack> {
-    const { commands, queue, pictures, presenter, write: log } = this
+  bot(options?: Partial<SlackOptions>, presenter = this.presenter): ReturnType<typeof createSlack> {
+    const { commands, queue, pictures, write: log } = this
     const { botToken, appToken, apiUrl } = this.slack
     return createSlack({ botToken, appToken, apiUrl, ...options }, { commands, queue, pictures, presenter, log })
+  }
+
+  /** The presenter of a program that was started again. */
+  nextPresenter(): Presenter {
+    return new Presenter(this.queue, this.write)
   }
 
   /** What the engine is asked next. */
@@ -65,10 +77,10 @@ export class Garden {
     return (await this.queue.get(id!))!
   }
 
-  /** The first line of the log that matches. */
-  async logged(pattern: RegExp): Promise<string> {
+  /** The first line of the log that matches, behind the first `skipped`. */
+  async logged(pattern: RegExp, skipped = 0): Promise<string> {
     return this.slack.workspace.until(
-      () => this.log.find((line) => pattern.test(line)),
+      () => this.log.slice(skipped).find((line) => pattern.test(line)),
       () => `a line like ${pattern}`,
     )
   }
@@ -94,7 +106,7 @@ export const test = base.extend<Fixtures>({
     const limits = { jobsPerMinute: 1000, waitingPerPerson: WAITING_PER_PERSON, waitingPerGuild: 100 }
     const queue = new JobQueue({ jobs, pictures, engine, limits, log: write })
     const slack = await startFakeSlack()
-    const garden = new Garden(slack, queue, pictures, engine, log)
+    const garden = new Garden(slack, queue, { jobs, pictures }, engine, log)
     await use(garden)
     await garden.presenter.stop()
     await queue.close()
@@ -121,4 +133,28 @@ export async function drawn(garden: Garden, person: Person, line: string): Promi
   const message = await garden.slack.nextMessage()
   ;(await garden.call()).finish()
   return message.until(({ buttons }) => buttons.includes('🔄'))
+}
+
+/** A bot in Socket Mode that a test stops itself. */
+export async function started(garden: Garden): Promise<ReturnType<typeof createSlack>> {
+  const bot = garden.bot()
+  garden.presenter.add(bot)
+  await bot.start()
+  return bot
+}
+
+/** A bot over HTTP. */
+export async function served(garden: Garden) {
+  const { signingSecret } = garden.slack
+  const bot = garden.bot({ appToken: undefined!, signingSecret, port: 0 })
+  garden.presenter.add(bot)
+  await bot.start()
+  const [, port] = /listening on port (\d+)/.exec(await garden.logged(/listening/))!
+  const delivery = garden.slack.overHttp(`http://127.0.0.1:${port}/slack/events`)
+  return { bot, port: Number(port), delivery }
+}
+
+/** Resolves when every job has been shown to the end. */
+export async function allAnswered({ jobs }: Garden): Promise<void> {
+  await vi.waitFor(async () => expect(await jobs.unanswered()).toEqual([]), { timeout: 25_000 })
 }

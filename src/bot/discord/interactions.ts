@@ -149,7 +149,8 @@ export class Interactions {
       return true
     }
     if (!job || !asksForNews || (action === 'cancel' && !isFinished(job))) return false
-    await commands.show(id, contextOf(interaction))
+    // Whoever sees the message may see what became of it; a copy elsewhere is asked for like any other.
+    if (job.place.channel !== interaction.channel.id) await commands.show(id, contextOf(interaction))
     await reply.update(await this.#draw(job, interaction))
     if (!isFinished(job) && interaction.message.id === job.place.message) {
       this.#messages.hintInTime(await queue.replied(id, replyOf(interaction)))

@@ -116,10 +116,13 @@ export class Messages {
 
   /** With the nonce a request that is sent again, after a time-out or a crash, gives the message that stands already. */
   async #postNew(job: Job, view: View, nonce: string): Promise<APIMessage> {
-    const route = Routes.channelMessages(job.place.channel)
-    const posted = await this.#send(job, view, ({ body, files }) =>
-      this.#rest.post(route, { body: { ...body, nonce, enforce_nonce: true }, files }),
-    )
+    const { channel } = job.place
+    const posted = await this.#send(job, view, async ({ body, files }) => {
+      const once = { ...body, nonce, enforce_nonce: true }
+      const standing = (await this.#rest.post(Routes.channelMessages(channel), { body: once, files })) as APIMessage
+      if (standing.content === body.content) return standing
+      return this.#rest.patch(Routes.channelMessage(channel, standing.id), { body, files })
+    })
     return posted as APIMessage
   }
 

@@ -72,7 +72,9 @@ export function listen(app: App, { rooms, clients, messages, team, present }: Su
   app.shortcut(CALLBACK_ID, async ({ shortcut: { trigger_id, user }, ack }) => {
     await ack()
     // A shortcut stands in no channel; a direct message reaches whoever used it.
-    const tell = async (message: Message) => void (await clients.web.chat.postMessage({ channel: user.id, ...message }))
+    const tell = async (message: Message) => {
+      await clients.web.chat.postMessage({ channel: user.id, ...message, unfurl_links: false, unfurl_media: false })
+    }
     await tellMistakes(openModal(trigger_id), { tell })
   })
 
@@ -179,8 +181,13 @@ export function listen(app: App, { rooms, clients, messages, team, present }: Su
     const found = staleness(action, job, body)
     if (found === 'fresh') return false
     if (found === 'outdated') {
-      const act = commands.show(id, member.context).then(() => respond({ replace_original: true, ...drawnAs(job!) }))
-      await tellMistakes(act, member)
+      // Whoever sees the message may see what became of it; a copy elsewhere is asked for like any other.
+      const isHere = job!.place.channel === member.context.place.channel
+      const allowed = isHere ? Promise.resolve(job) : commands.show(id, member.context)
+      await tellMistakes(
+        allowed.then(() => respond({ replace_original: true, ...drawnAs(job!) })),
+        member,
+      )
       return true
     }
     await removeClicked(body, respond, clients.web)

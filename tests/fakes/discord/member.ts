@@ -135,8 +135,8 @@ export class Member {
         : { user }),
       app_permissions: String(PERMISSIONS | (channel.botAttaches ? ATTACH_FILES : 0n)),
       attachment_size_limit: this.#world.attachmentLimit,
-      authorizing_integration_owners: guild ? { 0: guild } : { 1: this.id },
-      context: { 0: 0, 1: 1, 3: 2 }[channel.type],
+      authorizing_integration_owners: guild && !channel.isForeign ? { 0: guild } : { 1: this.id },
+      context: { 0: 0, 1: 1, 3: 2, 11: 0 }[channel.type],
       entitlements: [],
       locale: 'en-GB',
     }

@@ -7,9 +7,15 @@ import { FakeMessage } from './message.ts'
 
 export interface Channel {
   readonly id: string
-  /** 0 a guild's text channel, 1 a direct message with the bot, 3 a group of people without the bot. */
-  readonly type: 0 | 1 | 3
+  /** 0 a guild's text channel, 1 a direct message with the bot, 3 a group of people without the bot, 11 a thread. */
+  readonly type: 0 | 1 | 3 | 11
   readonly guild: string | undefined
+  /** Members use the bot there though their guild did not install it. */
+  readonly isForeign: boolean
+  /** Nothing in it may be changed, until somebody posts. */
+  isArchived: boolean
+  /** Nor may anybody without special permission post. */
+  isLocked: boolean
   /** The bot may look at it with its own token. */
   botSees: boolean
   /** The bot may attach files in it. */
@@ -55,24 +61,38 @@ export class World extends EventEmitter<{ message: [FakeMessage] }> {
   commands: Body[] = []
   /** By message: the only person who sees it. */
   readonly whispers = new Map<FakeMessage, Person>()
+  /** How long ago the next interactions were made: they came late, or have little time left. */
+  interactionAgeMs = 0
+  /** How long ago the next messages were posted. */
+  messageAgeMs = 0
   /** What one file may have in bytes. */
   attachmentLimit = 10 * 2 ** 20
 
   /** As large as Discord's, so that whoever takes them for numbers is found out. */
-  snowflake(): string {
-    return String((BigInt(Date.now() - EPOCH) << 22n) + BigInt(++this.#snowflakes))
+  snowflake(ageMs = 0): string {
+    return String((BigInt(Date.now() - ageMs - EPOCH) << 22n) + BigInt(++this.#snowflakes))
   }
 
-  channel(type: Channel['type']): Channel {
-    const guild = type === 0 ? this.guild : undefined
-    const channel = { id: this.snowflake(), type, guild, botSees: type !== 3, botAttaches: true, deleted: false }
+  channel(type: Channel['type'], isForeign = false): Channel {
+    const guild = type === 0 || type === 11 ? (isForeign ? this.snowflake() : this.guild) : undefined
+    const channel = {
+      id: this.snowflake(),
+      type,
+      guild,
+      isForeign,
+      isArchived: false,
+      isLocked: false,
+      botSees: type !== 3 && !isForeign,
+      botAttaches: true,
+      deleted: false,
+    }
     this.channels.set(channel.id, channel)
     return channel
   }
 
   /** A new message; `body` may be only the flags of one that is announced. */
   message(channel: string, type: number, body: Body, files: readonly UploadedFile[], person: Person): FakeMessage {
-    const message = new FakeMessage(this.snowflake(), channel, type)
+    const message = new FakeMessage(this.snowflake(this.messageAgeMs), channel, type)
     message.flags = (body?.flags ?? 0) & 64
     this.messages.set(message.id, message)
     if (message.ephemeral) this.whispers.set(message, person)
@@ -85,7 +105,7 @@ export class World extends EventEmitter<{ message: [FakeMessage] }> {
   interaction(fields: Pick<Interaction, 'person' | 'channel' | 'target' | 'answered'>): Interaction {
     const token = randomBytes(32).toString('base64url')
     const interaction = {
-      id: this.snowflake(),
+      id: this.snowflake(this.interactionAgeMs),
       token,
       answer: undefined,
       original: fields.target,

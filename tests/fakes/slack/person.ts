@@ -91,6 +91,12 @@ export class Person {
 
   /** Picks the app's global shortcut while reading `channel`. */
   async opensShortcut(channel = this.#home): Promise<Form> {
+    await this.#slack.delivery.deliver(this.shortcut(channel))
+    return this.seesForm()
+  }
+
+  /** The event that the shortcut is. */
+  shortcut(channel = this.#home): Event {
     const [callback_id] = this.#slack.shortcuts
     const payload = {
       type: 'shortcut',
@@ -99,8 +105,7 @@ export class Person {
       trigger_id: this.#trigger(channel),
       action_ts: '1',
     }
-    await this.#slack.delivery.deliver({ type: 'interactive', payload })
-    return this.seesForm()
+    return { type: 'interactive', payload }
   }
 
   /** The next form that opens for this person. */

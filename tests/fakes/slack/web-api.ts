@@ -19,7 +19,7 @@ export type Fault =
   | { readonly status: number; readonly retryAfter?: number }
   | { readonly after: Promise<unknown> }
   /** It is done, but the app never hears of it. */
-  | { readonly lost: true }
+  | { readonly lost: true; readonly after?: Promise<unknown> }
 
 export interface Trigger {
   readonly user: string
@@ -80,15 +80,17 @@ export class WebApi {
     this.calls.push({ method, args })
     const fault = this.#faults.get(method)?.shift()
     this.#workspace.changed()
+    if (fault && 'lost' in fault) {
+      this.#answer(method, headers.authorization, args)
+      this.#workspace.changed()
+      await fault.after
+      response.socket?.destroy()
+      return
+    }
     if (fault && 'after' in fault) await fault.after
     if (fault && 'status' in fault) {
       const retry = fault.retryAfter === undefined ? {} : { 'retry-after': String(fault.retryAfter) }
       response.writeHead(fault.status, retry).end()
-      return
-    }
-    if (fault && 'lost' in fault) {
-      this.#answer(method, headers.authorization, args)
-      response.socket?.destroy()
       return
     }
     const granted = { 'content-type': 'application/json', 'x-oauth-scopes': this.#credentials.scopes.join(',') }
