@@ -71,8 +71,8 @@ export class Presenter {
         await this.#withdraw(job)
         throw error
       }
-      const { message } = error as Error
-      this.#log(`${job.place.platform}: the first message of job ${job.id} failed, so it is posted again: ${message}`)
+      const [reason] = (error as Error).message.split('\n')
+      this.#log(`${job.place.platform}: the first message of job ${job.id} failed, so it is posted again: ${reason}`)
       this.resume(job)
       return
     }

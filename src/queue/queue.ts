@@ -10,7 +10,7 @@ import { type Forecast, forecast } from './forecast.ts'
 import { checkLimits, guildOf, type Limits } from './limits.ts'
 import { runProgress, secondsLeft, waitProgress } from './progress.ts'
 import { type Live, Records } from './records.ts'
-import { answered, deleted, type Ending, ended, interrupted, started } from './transitions.ts'
+import { answered, deleted, type Ending, ended, interrupted, started, withoutReply } from './transitions.ts'
 import { sentenceOf, Worker, type WorkerOptions } from './worker.ts'
 
 /**
@@ -97,6 +97,14 @@ export class JobQueue extends EventEmitter<QueueEvents> {
   /** Records a new way to the message that shows the job. @throws UserError `gone`, `unavailable` */
   replied(id: string, reply: Reply): Promise<Job> {
     return this.#asked(() => this.#records.change(id, (job) => ({ ...job, place: { ...job.place, reply } })))
+  }
+
+  /** The same way is over, unless there is a newer one. */
+  async forgetReply(id: string, { until }: Reply): Promise<void> {
+    await this.#asked(async () => {
+      if (!(await this.#records.get(id))) return
+      await this.#records.change(id, (job) => (job.place.reply?.until === until ? withoutReply(job) : job))
+    })
   }
 
   /** Records that the last view reached its place. A job that is not finished has no last view yet. */

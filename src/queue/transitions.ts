@@ -22,8 +22,12 @@ export function interrupted(job: Job): Job {
 
 /** Nothing is left to draw, so the secret way to its message is forgotten. */
 export function answered(job: Job): Job {
+  return { ...withoutReply(job), answeredAt: Date.now() }
+}
+
+export function withoutReply(job: Job): Job {
   const { reply: _, ...place } = job.place
-  return { ...job, place, answeredAt: Date.now() }
+  return { ...job, place }
 }
 
 /** Unanswered again, until its message is gone too. */

@@ -66,6 +66,21 @@ describe.each(['group', 'foreign'] as const)('where the bot is no member (%s)', 
     expect(bob.told).toEqual([])
   })
 
+  it('Cancel, pressed by whomever, brings a new way to what stayed behind', async () => {
+    const { discord, engine } = await startBot()
+    const [alice, bob] = [discord.member('alice'), discord.member('bob')]
+    const message = await alice.in(discord.newChannel(kind)).types('/imagine', { prompt: 'an apple' })
+    const call = await engine.call(1)
+    discord.expireTokens()
+    call.step(5, 20)
+    await bob.clicks(message, 'Cancel')
+    await message.until(/Drawing · 25 %/)
+    await bob.hears(/Only alice can cancel this/)
+    discord.expireTokens()
+    await alice.clicks(message, 'Cancel')
+    await message.until(/Cancelled/)
+  })
+
   it('🗑 removes the picture, by the click’s own token', async () => {
     const { discord, engine, pictures, log } = await startBot()
     engine.free = true

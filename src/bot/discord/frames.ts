@@ -29,19 +29,22 @@ interface Inside {
 export function guard(shard: WebSocketShard, report: (problem: string) => void): void {
   const inside = shard as unknown as Inside
   checkFrames(inside)
-  let [isRecovering, isEnded] = [false, false]
+  let isEnded = false
+  /** The command to connect anew that is being followed, until the new connection is begun. */
+  let recovering: object | undefined
 
   const destroy = shard.destroy.bind(shard)
   shard.destroy = async (options = {}) => {
+    const command = {}
     if (options.recover === undefined) isEnded = true
-    else if (isRecovering) return
-    else isRecovering = true
+    else if (recovering) return
+    else recovering = command
     // A connection that is given up while it opens reports that as an error when nobody listens any more.
     inside.connection?.addEventListener('error', () => {})
     try {
       await destroy(options)
     } finally {
-      isRecovering = false
+      if (recovering === command) recovering = undefined
     }
   }
 
@@ -50,7 +53,7 @@ export function guard(shard: WebSocketShard, report: (problem: string) => void):
     inside[name] = async (...args: unknown[]) => {
       if (name === 'internalConnect') {
         if (isEnded) return
-        isRecovering = false
+        recovering = undefined
       }
       try {
         await act(...args)
@@ -62,6 +65,8 @@ export function guard(shard: WebSocketShard, report: (problem: string) => void):
   }
 }
 
+/** Hearts that beat faster would be a flood. */
+const MIN_INTERVAL_MS = 10
 const RECONNECT = WebSocketShardDestroyRecovery.Reconnect
 
 function checkFrames(inside: Inside): void {
@@ -82,15 +87,16 @@ function checkFrames(inside: Inside): void {
 /** @throws FrameError that says what is wrong, without repeating it */
 function requireForm(frame: Frame): void {
   if (typeof frame !== 'object' || frame === null) throw new FrameError('it is no JSON object')
-  const { op, t, s, d } = frame
+  const { op, t, d } = frame
   if (!Number.isInteger(op)) throw new FrameError('op is no whole number')
-  if (op === GatewayOpcodes.Hello && !(d?.heartbeat_interval > 0)) throw new FrameError('a HELLO without an interval')
+  if (op === GatewayOpcodes.Hello && !(d?.heartbeat_interval >= MIN_INTERVAL_MS))
+    throw new FrameError('a HELLO without an interval')
   if (op !== GatewayOpcodes.Dispatch) return
   if (typeof t !== 'string') throw new FrameError('a dispatch without a name')
-  if (t === GatewayDispatchEvents.Ready && !isReady(s, d)) throw new ReadyError('a READY without what it must say')
+  if (t === GatewayDispatchEvents.Ready && !isReady(d)) throw new ReadyError('a READY without what it must say')
 }
 
-function isReady(s: unknown, d: Frame): boolean {
-  const texts = [d?.session_id, d?.resume_gateway_url, d?.user?.id, d?.user?.username, d?.application?.id]
-  return Number.isInteger(s) && texts.every((text) => typeof text === 'string') && Array.isArray(d.guilds)
+function isReady(d: Frame): boolean {
+  const ids = [d?.session_id, d?.user?.id, d?.application?.id]
+  return ids.every((id) => typeof id === 'string') && Array.isArray(d.guilds)
 }

@@ -15,8 +15,10 @@ import { type ActionId, parseActionId } from '../../commands/actions.ts'
 import { type JobName, requireJobName, requireJobOf } from '../../commands/words.ts'
 import { UserError } from '../../job/errors.ts'
 import { isFinished, type Job } from '../../job/job.ts'
+import { RefusedError } from '../platform.ts'
 import { type Rooms, sentenceOf } from '../rooms.ts'
 import { viewOf } from '../view.ts'
+import { verdictOn } from './errors.ts'
 import {
   type ClickInteraction,
   type CommandInteraction,
@@ -95,8 +97,9 @@ export class Interactions {
   async #telling(reply: Reply, act: () => Promise<void>, line?: string): Promise<void> {
     try {
       await act()
-    } catch (error) {
-      await reply.tell(sentenceOf(error, this.#rooms.log), line)
+    } catch (failure) {
+      const error = verdictOn(failure)
+      await reply.tell(error instanceof RefusedError ? error.message : sentenceOf(error, this.#rooms.log), line)
     }
   }
 
@@ -127,6 +130,7 @@ export class Interactions {
       if (!id) throw new UserError('gone', 'This button does nothing any more; use /imagine to draw.')
       if (await this.#wasStale(id, interaction, reply)) return
       if (!changes) requirePermission(interaction)
+      else await this.#renew(id, interaction, reply)
       const job = await this.#rooms.commands.act(id, contextOf(interaction))
       if (!changes) return this.#present(job, interaction, reply)
       await reply.done()
@@ -140,7 +144,7 @@ export class Interactions {
    * stands now, or removed with a job that was deleted.
    */
   async #wasStale({ action, job: id }: ActionId, interaction: ClickInteraction, reply: Reply): Promise<boolean> {
-    const { queue, commands, presenter } = this.#rooms
+    const { queue, commands } = this.#rooms
     const job = await queue.get(id)
     const asksForNews = action === 'show' || action === 'cancel'
     if (job?.deletedAt || (!job && asksForNews)) {
@@ -152,11 +156,18 @@ export class Interactions {
     // Whoever sees the message may see what became of it; a copy elsewhere is asked for like any other.
     if (job.place.channel !== interaction.channel.id) await commands.show(id, contextOf(interaction))
     await reply.update(await this.#draw(job, interaction))
-    if (!isFinished(job) && interaction.message.id === job.place.message) {
-      this.#messages.hintInTime(await queue.replied(id, replyOf(interaction)))
-      presenter.refresh(id)
-    }
+    await this.#renew({ job: id }, interaction, reply)
     return true
+  }
+
+  /** Where interactions are the only way to a job's message, the click is a new one. */
+  async #renew({ job: id }: Pick<ActionId, 'job'>, interaction: ClickInteraction, reply: Reply): Promise<void> {
+    const { queue, presenter } = this.#rooms
+    const job = await queue.get(id)
+    if (!job?.place.botIsAbsent || isFinished(job) || interaction.message.id !== job.place.message) return
+    await reply.done()
+    this.#messages.hintInTime(await queue.replied(id, replyOf(interaction)))
+    presenter.refresh(id)
   }
 
   /** The job's first view is the reply; where that failed the job, which is stored already, is posted anew. */

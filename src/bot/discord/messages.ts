@@ -53,15 +53,17 @@ export class Messages {
     return messageOf(view, await attachmentsOf(view, this.#pictures, Math.min(limit, DEFAULT_LIMIT)))
   }
 
-  /** In good time before the interaction's token ends, the message is drawn with a hint. */
-  hintInTime({ id, place }: Job): void {
-    if (!place.reply || this.#hinted.has(id)) return
+  /** In good time before the interaction's token ends, the message is drawn with a hint; after that it is forgotten. */
+  hintInTime({ id, place: { reply } }: Job): void {
+    if (!reply || this.#hinted.has(id)) return
     this.#hinted.add(id)
-    const due = () => {
+    const at = (time: number, act: () => void) => setTimeout(act, Math.max(0, time - Date.now())).unref()
+    at(reply.until - HINT_MS, () => this.#refresh(id))
+    at(reply.until + HINT_MS, () => {
       this.#hinted.delete(id)
-      this.#refresh(id)
-    }
-    setTimeout(due, Math.max(0, place.reply.until - HINT_MS - Date.now())).unref()
+      // What cannot be written now is forgotten with the answer.
+      this.#queue.forgetReply(id, reply).catch(() => {})
+    })
   }
 
   /**
