@@ -97,6 +97,20 @@ describe('seedling start', { timeout: 90_000 }, () => {
     expect(discord.messages).toEqual([message])
   })
 
+  it('finds its first message in Slack again when it is killed before it heard of it', async () => {
+    const { slack, settings } = await openSlack()
+    const folder = await temporaryFolder()
+    const first = await startProgram(settings, folder)
+    await first.says(/Slack +on/)
+    slack.fails('chat.postMessage', { lost: true, after: new Promise(() => {}) })
+    await slack.person('alice').types('/imagine a cat --steps 4')
+    const message = await slack.nextMessage()
+    await first.kill('SIGKILL')
+    await startProgram(settings, folder)
+    await message.until(({ pictures }) => pictures.length === 1)
+    expect(slack.messages).toEqual([message])
+  })
+
   it('starts a killed engine again, and the job in it', async () => {
     const { discord, settings } = await openDiscord()
     const program = await startProgram(settings)

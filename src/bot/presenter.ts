@@ -120,7 +120,9 @@ export class Presenter {
     }
     const { state } = message.heard
     message.heard = drawnOf(job, progress)
-    const isWorthless = message.outOfReach ? !isFinished(job) : isUnseen(message)
+    // Where edits are counted, of a place in line only what `Drawn` tells is worth one.
+    const isCounted = this.#drawings.get(job.place.platform)?.platform.budget !== undefined
+    const isWorthless = message.outOfReach ? !isFinished(job) : isCounted && isUnseen(message)
     if (isWorthless) return
     this.#becameStale(message)
     if (job.state !== state) message.waiting?.abort()
@@ -272,7 +274,6 @@ function isFinal(error: unknown): error is PlaceGoneError | RefusedError {
   return error instanceof PlaceGoneError || error instanceof RefusedError
 }
 
-/** Of a place in line only what `Drawn` tells is worth an edit; what is drawn changes with every step. */
 function isUnseen({ drawn, heard }: Message): boolean {
   return heard.state === 'queued' && drawn?.state === 'queued' && drawn.mark === heard.mark
 }

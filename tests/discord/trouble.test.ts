@@ -4,7 +4,7 @@ import sharp from 'sharp'
 import { describe, expect, it } from 'vitest'
 import type { PictureStore } from '../../src/store/store.ts'
 import { newJob, temporaryFolder } from '../queue/jobs.ts'
-import { allAnswered, createBot, openDiscord, startBot } from './bot.ts'
+import { allAnswered, createBot, jobIn, openDiscord, startBot } from './bot.ts'
 
 describe('at the start', () => {
   it('registers its commands from the one table of options, and prints an invite link with the least permissions', async () => {
@@ -166,6 +166,38 @@ describe('when Discord refuses', () => {
     const messages = await Promise.all(people.map((person) => person.types('/imagine', { prompt: 'a red apple' })))
     await Promise.all(messages.map((message) => message.until(/Imagine · /)))
     expect(discord.limited).toBe(0)
+  })
+
+  it('never meets the limit of a real bucket, however fast the steps and long the line', async () => {
+    const { discord, engine } = await startBot()
+    // As Discord has it: five in five seconds for creates and edits together.
+    discord.limitRequests(5, 5000)
+    const alice = discord.member('alice')
+    const messages = await Promise.all(['one', 'two', 'three'].map((prompt) => alice.types('/imagine', { prompt })))
+    for (const [index, message] of messages.entries()) {
+      const call = await engine.call(index + 1)
+      for (let step = 1; step <= 10; step++) call.step(step, 20, new Uint8Array([step]))
+      await message.until(/Drawing · 50 %/)
+      call.finish()
+      await message.until(/Imagine · /)
+    }
+    expect(discord.limited).toBe(0)
+  })
+
+  it('edits a place in line when it matters, not whenever it moves', async () => {
+    const { discord, engine, reached } = await startBot({ limits: { waitingPerPerson: 100 } })
+    const alice = discord.member('alice')
+    const first = await alice.types('/imagine', { prompt: 'first' })
+    for (let waiting = 1; waiting < 30; waiting++) {
+      await alice.in(discord.newChannel('guild')).types('/imagine', { prompt: `picture ${waiting}` })
+    }
+    const last = await alice.in(discord.newChannel('guild')).types('/imagine', { prompt: 'last' })
+    expect(last.text).toContain('30th in line')
+    for (let count = 1; count <= 21; count++) (await engine.call(count)).finish()
+    await engine.call(22)
+    await reached(jobIn(first), 'done')
+    await last.until(/ (10|9|8)th in line/)
+    expect(last.edits).toBeLessThanOrEqual(2)
   })
 
   it('tries again after 429', async () => {
