@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { temporaryFolder } from '../queue/jobs.ts'
 import { allAnswered, jobIn, openDiscord, startBot } from './bot.ts'
 
@@ -117,13 +117,17 @@ describe('where edits help no more', () => {
 
   it('posts the result anew after an hour without trying', async () => {
     const { discord, engine } = await startBot()
-    discord.ageMessages(3_700_000)
     const message = await discord.member('alice').types('/imagine', { prompt: 'a red apple' })
-    discord.ageMessages(0)
-    ;(await engine.call(1)).finish()
+    await message.until(/Drawing/)
+    const { edits } = message
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 3_700_000 })
+    onTestFinished(() => void vi.useRealTimers())
+    const call = await engine.call(1)
+    call.step(5, 20)
+    call.finish()
     await (await discord.message(2)).until(/Imagine · /)
     await message.until(({ deleted }) => deleted)
-    expect(message.edits).toBe(0)
+    expect(message.edits).toBe(edits)
   })
 
   it('posts once though the answer to the post is lost', async () => {

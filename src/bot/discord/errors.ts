@@ -44,6 +44,8 @@ const POST_ANEW: readonly unknown[] = [
 export const WRONG_TOKEN =
   'Discord refused DISCORD_TOKEN; copy it again from https://discord.com/developers/applications (Bot, Reset Token).'
 
+const MAX_REASON = 200
+
 /** For the job's author: why, and what to do. */
 const SENTENCES: Record<number, string> = {
   [RESTJSONErrorCodes.ExplicitContentCannotBeSentToTheDesiredRecipient]:
@@ -71,8 +73,8 @@ export function verdictOn(error: unknown): unknown {
   const cause = { cause: error }
   if (GONE.includes(code)) return new PlaceGoneError('The message is gone.', cause)
   if (TOKEN_ENDED.includes(code)) return new OutOfReachError('The interaction’s token has ended.', cause)
-  const sentence =
-    SENTENCES[code] ?? `Discord refuses to show this (${code}: ${(error as Error).message}); try /show elsewhere.`
+  const reason = (error as Error).message.replace(/\s+/g, ' ').slice(0, MAX_REASON)
+  const sentence = SENTENCES[code] ?? `Discord refuses to show this (${code}: ${reason}); try /show elsewhere.`
   return new RefusedError(code, sentence, cause)
 }
 

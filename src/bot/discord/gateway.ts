@@ -58,6 +58,8 @@ export class Gateway {
   #signedIn: (as: SignedIn) => void = () => {}
   #isOver = false
   #isResharding = false
+  /** What was reported last. */
+  #problem = ''
 
   constructor({ token, rest, log, onInteraction }: GatewayOptions) {
     this.#log = log
@@ -156,8 +158,11 @@ export class Gateway {
     this.#fail(new Error(sentence))
   }
 
+  /** What keeps a connection from coming back is the same twice a second. */
   #report(problem: string): void {
-    if (!this.#isOver) this.#log(`Discord: the connection: ${problem}`)
+    if (this.#isOver || (this.#lost.size > 0 && problem === this.#problem)) return
+    this.#problem = problem
+    this.#log(`Discord: the connection: ${problem}`)
   }
 }
 

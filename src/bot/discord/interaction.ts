@@ -22,18 +22,23 @@ export type CommandInteraction = APIChatInputApplicationCommandInteraction
 export type ClickInteraction = APIMessageComponentInteraction
 
 export function contextOf(interaction: CommandInteraction | ClickInteraction): Context {
-  const { member, guild_id, channel } = interaction
+  const { member, guild_id } = interaction
   const user = member?.user ?? interaction.user!
   return {
     author: { id: user.id, name: member?.nick ?? user.global_name ?? user.username },
     place: {
       platform: 'discord',
       guild: guild_id ?? `dm:${user.id}`,
-      channel: channel.id,
+      channel: channelOf(interaction),
       reply: replyOf(interaction),
       ...(isAbsent(interaction) && { botIsAbsent: true as const }),
     },
   }
+}
+
+/** Discord gives the channel's id in two places, and either may be missing. */
+export function channelOf({ channel, channel_id }: CommandInteraction | ClickInteraction): string {
+  return channel?.id ?? channel_id
 }
 
 export function replyOf({ id, token, application_id }: Pick<APIInteraction, 'id' | 'token' | 'application_id'>): Reply {
@@ -47,9 +52,10 @@ export function replyOf({ id, token, application_id }: Pick<APIInteraction, 'id'
 }
 
 /** People may use the bot where it is no member: in a server that did not install it, and among themselves. */
-function isAbsent({ context, authorizing_integration_owners: owners }: CommandInteraction | ClickInteraction): boolean {
+function isAbsent(interaction: CommandInteraction | ClickInteraction): boolean {
+  const { context, guild_id, authorizing_integration_owners: owners } = interaction
   if (context === InteractionContextType.PrivateChannel) return true
-  if (context !== InteractionContextType.Guild || !owners) return false
+  if (guild_id === undefined || !owners) return false
   return (
     owners[ApplicationIntegrationType.UserInstall] !== undefined && !owners[ApplicationIntegrationType.GuildInstall]
   )

@@ -22,6 +22,7 @@ import { verdictOn } from './errors.ts'
 import {
   type ClickInteraction,
   type CommandInteraction,
+  channelOf,
   contextOf,
   givenOptions,
   lineOf,
@@ -154,7 +155,7 @@ export class Interactions {
     }
     if (!job || !asksForNews || (action === 'cancel' && !isFinished(job))) return false
     // Whoever sees the message may see what became of it; a copy elsewhere is asked for like any other.
-    if (job.place.channel !== interaction.channel.id) await commands.show(id, contextOf(interaction))
+    if (job.place.channel !== channelOf(interaction)) await commands.show(id, contextOf(interaction))
     await reply.update(await this.#draw(job, interaction))
     await this.#renew({ job: id }, interaction, reply)
     return true

@@ -9,7 +9,6 @@ import type { View } from '../view.ts'
 import { attachmentsOf, DEFAULT_LIMIT } from './attachments.ts'
 import { isClosed, isGone, isTooLarge, lacksPermission, mustBePostedAnew, tokenEnded, verdictOn } from './errors.ts'
 import { type Message, messageOf, withFetchHint } from './message.ts'
-import { createdAt } from './snowflake.ts'
 
 /** Before an interaction's token ends, where it is the only way, the message says how to fetch what will come. */
 const HINT_MS = 60_000
@@ -50,7 +49,7 @@ export class Messages {
 
   /** The message for a view, with files of at most `limit` bytes. */
   async draw(view: View, limit = DEFAULT_LIMIT): Promise<Message> {
-    return messageOf(view, await attachmentsOf(view, this.#pictures, Math.min(limit, DEFAULT_LIMIT)))
+    return messageOf(view, await attachmentsOf(view, this.#pictures, Math.min(limit || DEFAULT_LIMIT, DEFAULT_LIMIT)))
   }
 
   /** In good time before the interaction's token ends, the message is drawn with a hint; after that it is forgotten. */
@@ -81,7 +80,7 @@ export class Messages {
   async edit(job: Job, view: View): Promise<void> {
     this.hintInTime(job)
     await this.#judged(async () => {
-      const isOld = Date.now() - createdAt(job.place.message!) > OLD_MS
+      const isOld = Date.now() - job.createdAt > OLD_MS
       if (isOld && !this.#needsReply(job)) return isFinished(job) ? this.#postAnew(job, view) : undefined
       try {
         await this.#reach(job, (route, auth) =>

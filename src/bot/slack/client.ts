@@ -39,7 +39,7 @@ export function clientsOf(botToken: string, options: ClientOptions): Clients {
   return {
     web: new webApi.WebClient(botToken, options),
     posts: new webApi.WebClient(botToken, { ...options, retryConfig: { retries: 0 } }),
-    history: new webApi.WebClient(botToken, { ...options, rejectRateLimitedCalls: true }),
+    history: new webApi.WebClient(botToken, { ...options, rejectRateLimitedCalls: true, retryConfig: { retries: 0 } }),
     edits: new webApi.WebClient(botToken, options),
     progress: new webApi.WebClient(botToken, { ...options, rejectRateLimitedCalls: true }),
   }

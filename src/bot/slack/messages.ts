@@ -6,7 +6,6 @@ import { parseActionId } from '../../commands/actions.ts'
 import type { MessageLink } from '../../commands/words.ts'
 import { isFinished, type Job } from '../../job/job.ts'
 import type { Budget } from '../budget.ts'
-import type { Log } from '../platform.ts'
 import type { Rooms } from '../rooms.ts'
 import type { View } from '../view.ts'
 import { messageOf } from './blocks.ts'
@@ -23,6 +22,8 @@ const EVENT_TYPE = 'seedling_job'
 const CLOCK_SECONDS = 600
 const PAGE = 200
 const MAX_PAGES = 3
+/** A job is rather shown twice than never. */
+const MAX_LOOKS = 3
 /** How often a message with pictures is tried that Slack refuses, since it may not have looked at them yet. */
 const MAX_SHOWINGS = 5
 
@@ -43,7 +44,8 @@ export class Messages {
   readonly #budget: Budget
   readonly #identity: () => Identity
   readonly #onTokenEnded: (sentence: Error) => void
-  readonly #log: Log
+  /** By job: how often looking back failed. */
+  readonly #failedLooks = new Map<string, number>()
 
   constructor({ rooms, clients, budget, identity, onTokenEnded }: MessagesOptions) {
     this.#rooms = rooms
@@ -51,7 +53,6 @@ export class Messages {
     this.#budget = budget
     this.#identity = identity
     this.#onTokenEnded = onTokenEnded
-    this.#log = rooms.log
   }
 
   /** A job's first message, in a channel that has none of it yet. @throws RefusedError */
@@ -175,18 +176,30 @@ export class Messages {
 
   /** The message that was posted without our hearing of it. Where Slack does not let us look, there is none. */
   async #orphanOf(job: Job): Promise<string | undefined> {
+    try {
+      const found = await this.#lookBack(job)
+      this.#failedLooks.delete(job.id)
+      return found
+    } catch (error) {
+      const failures = (this.#failedLooks.get(job.id) ?? 0) + 1
+      this.#failedLooks.set(job.id, failures)
+      const isFinal = codeOf(error) !== undefined && verdictOn(error) !== error
+      const mayPass = error instanceof webApi.WebAPIRateLimitedError || failures < MAX_LOOKS
+      if (!isFinal && mayPass) throw error
+      this.#failedLooks.delete(job.id)
+      this.#rooms.log(`slack: cannot look whether job ${job.id} was posted already: ${(error as Error).message}`)
+      return undefined
+    }
+  }
+
+  async #lookBack(job: Job): Promise<string | undefined> {
     const oldest = String(Math.max(0, Math.floor(job.createdAt / 1000) - CLOCK_SECONDS))
     const range = { channel: job.place.channel, oldest, limit: PAGE, include_all_metadata: true }
     let cursor: string | undefined
     for (let page = 0; page < MAX_PAGES; page++) {
-      const read = this.#clients.history.conversations.history({ ...range, ...(cursor && { cursor }) })
-      const { messages = [], response_metadata } = await read.catch((error) => {
-        if (codeOf(error) === undefined || verdictOn(error) === error) throw error
-        this.#log(`slack: cannot look whether job ${job.id} was posted already (${codeOf(error)}).`)
-        return {} as webApi.ConversationsHistoryResponse
-      })
-      const found = messages.find((message) => this.#jobIn(message) === job.id)
-      cursor = response_metadata?.next_cursor
+      const read = await this.#clients.history.conversations.history({ ...range, ...(cursor && { cursor }) })
+      const found = read.messages?.find((message) => this.#jobIn(message) === job.id)
+      cursor = read.response_metadata?.next_cursor
       if (found || !cursor) return found?.ts
     }
     return undefined

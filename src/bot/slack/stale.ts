@@ -18,9 +18,10 @@ export function staleness(action: Action, job: Job | undefined, body: BlockActio
   const asksForNews = action === 'cancel' || action === 'show'
   if (job?.deletedAt || (!job && asksForNews)) return 'gone'
   if (!job) return 'fresh'
-  const isCopy = body.container.is_ephemeral === true
+  const isCopy = body.container?.is_ephemeral === true
   const shown = job.place.message === undefined ? undefined : parseMessage(job.place.message).ts
-  if (!isCopy && shown !== undefined && tsOf(body) !== shown) return 'double'
+  const clicked = tsOf(body)
+  if (!isCopy && shown !== undefined && clicked !== undefined && clicked !== shown) return 'double'
   return action === 'show' || (action === 'cancel' && isFinished(job)) ? 'outdated' : 'fresh'
 }
 
@@ -35,5 +36,5 @@ export async function removeClicked(body: BlockAction, respond: RespondFn, web: 
 }
 
 function tsOf({ message, container }: BlockAction): string | undefined {
-  return message?.ts ?? container.message_ts
+  return message?.ts ?? container?.message_ts
 }

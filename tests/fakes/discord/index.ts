@@ -116,11 +116,6 @@ export class FakeDiscord {
     this.#world.interactionAgeMs = ms
   }
 
-  /** The next messages were posted so long ago. */
-  ageMessages(ms: number): void {
-    this.#world.messageAgeMs = ms
-  }
-
   /** The bot's token ends. */
   revokeToken(): void {
     this.#rest.revoked = true

@@ -63,8 +63,6 @@ export class World extends EventEmitter<{ message: [FakeMessage] }> {
   readonly whispers = new Map<FakeMessage, Person>()
   /** How long ago the next interactions were made: they came late, or have little time left. */
   interactionAgeMs = 0
-  /** How long ago the next messages were posted. */
-  messageAgeMs = 0
   /** What one file may have in bytes. */
   attachmentLimit = 10 * 2 ** 20
 
@@ -92,7 +90,7 @@ export class World extends EventEmitter<{ message: [FakeMessage] }> {
 
   /** A new message; `body` may be only the flags of one that is announced. */
   message(channel: string, type: number, body: Body, files: readonly UploadedFile[], person: Person): FakeMessage {
-    const message = new FakeMessage(this.snowflake(this.messageAgeMs), channel, type)
+    const message = new FakeMessage(this.snowflake(), channel, type)
     message.flags = (body?.flags ?? 0) & 64
     this.messages.set(message.id, message)
     if (message.ephemeral) this.whispers.set(message, person)
