@@ -99,7 +99,11 @@ export function listen(app: App, { rooms, clients, messages, team, present }: Su
     const acting = commands.act(asked, member.context)
     // Cancel and delete change a message that stands already.
     if (asked.action !== 'cancel' && asked.action !== 'delete') return draw(acting, member, once(ack))
-    await tellMistakes(stored(acting, member, once(ack)), member)
+    const done = stored(acting, member, once(ack)).then(async () => {
+      // The click may remove what it stands under even where the bot may not.
+      if (asked.action === 'delete') await removeClicked(body, respond, clients.web)
+    })
+    await tellMistakes(done, member)
   })
 
   function once(ack: () => Promise<void>): Ack {

@@ -94,8 +94,9 @@ export class Messages {
     if (place.message === undefined) return
     const { ts, files } = parseMessage(place.message)
     await this.#judged(async () => {
-      await this.#delete(place.channel, ts)
-      await deleteFiles(this.#clients.web, files)
+      // The one goes also where the other is refused.
+      const both = [deleteFiles(this.#clients.web, files), this.#delete(place.channel, ts)]
+      for (const result of await Promise.allSettled(both)) if (result.status === 'rejected') throw result.reason
     }, verdictOn)
   }
 
