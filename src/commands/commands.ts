@@ -14,6 +14,8 @@ import { parseRequest } from './request.ts'
 export interface Context {
   readonly author: Author
   readonly place: Place
+  /** The id for a new job, where the event that asks for it may be delivered again (`jobIdOf`); any other unless set. */
+  readonly newId?: string
 }
 
 export interface CommandSettings {
@@ -111,7 +113,7 @@ export class Commands {
 
   #add(action: JobAction, request: Request, context: Context, parent?: Job, index = 0): Promise<Job> {
     return this.#queue.add({
-      id: newJobId(),
+      id: context.newId ?? newJobId(),
       state: 'queued',
       action,
       request,

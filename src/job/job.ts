@@ -1,6 +1,6 @@
 /** A job is a record: a request with its state, its author and the place where it is shown. It is plain JSON. */
 
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import type { Picture } from './picture.ts'
 import type { Request } from './request.ts'
 
@@ -81,4 +81,9 @@ export function isFinished(job: Job): boolean {
 /** Sixteen hex digits: short enough for a button's `custom_id`, unlikely enough never to meet another. */
 export function newJobId(): string {
   return randomBytes(8).toString('hex')
+}
+
+/** The id of the job that an event asked for: the same each time that it is delivered, also after a restart. */
+export function jobIdOf(platform: string, event: string): string {
+  return createHash('sha256').update(`${platform} ${event}`).digest('hex').slice(0, 16)
 }

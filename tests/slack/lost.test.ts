@@ -119,6 +119,29 @@ describe.concurrent('an acknowledgement', () => {
   })
 })
 
+describe('an event that was stored but not acknowledged before a kill', () => {
+  test('draws once when Slack delivers it again', async ({ soil, alice }) => {
+    const bot = await started(soil)
+    await alice.types('/imagine a red apple')
+    const message = await soil.slack.nextMessage()
+    await bot.stop()
+    await soil.presenter.stop()
+
+    const next = soil.nextPresenter()
+    const again = soil.bot({}, next)
+    next.add(again)
+    await again.start()
+    for (const job of soil.queue.unfinished()) next.resume(job)
+    await alice.typesAgain()
+    ;(await soil.call()).finish()
+    await message.until(({ pictures }) => pictures.length === 1)
+    expect(soil.slack.messages).toEqual([message])
+    expect(soil.queue.unfinished()).toEqual([])
+    await next.stop()
+    await again.stop()
+  })
+})
+
 describe.concurrent('words', () => {
   test('help and the queue are shown, in any case, and no pictures of them', async ({ garden, alice, mallory }) => {
     for (const word of ['Help', '?', 'HELP']) {

@@ -5,13 +5,14 @@ import type { App, BlockAction, RespondFn } from '@slack/bolt'
 import { type ActionId, parseActionId } from '../../commands/actions.ts'
 import type { Context } from '../../commands/commands.ts'
 import { type JobName, parseLine, requireJobOf } from '../../commands/words.ts'
-import type { Job } from '../../job/job.ts'
+import { type Job, jobIdOf } from '../../job/job.ts'
 import { RefusedError } from '../platform.ts'
 import { queueWords } from '../queue-words.ts'
 import { type Rooms, sentenceOf } from '../rooms.ts'
 import { viewOf } from '../view.ts'
 import { type Message, messageOf, sentence, sentenceWithCode, unescapeText } from './blocks.ts'
 import type { Clients } from './client.ts'
+import type { Delivery } from './connection.ts'
 import { verdictOn } from './errors.ts'
 import { helpMessage } from './help.ts'
 import type { Messages } from './messages.ts'
@@ -31,9 +32,12 @@ export interface Surroundings {
 
 /** Who did something, and how to tell them alone. */
 interface Member {
-  readonly context: Context
+  readonly context: Context & { readonly newId: string }
   readonly tell: (message: Message) => Promise<void>
 }
+
+/** Bolt's context, with what each delivery adds to it. */
+type EventContext = Partial<Delivery> & { readonly teamId?: string | undefined }
 
 /** Tells Slack, and so whoever asked, that all is well; the first call counts. */
 type Ack = () => Promise<void>
@@ -49,7 +53,7 @@ export function listen(app: App, { rooms, clients, messages, team, present }: Su
   app.command(/^\//, async ({ command, context, ack, respond }) => {
     const text = unescapeText(command.text ?? '').trim()
     const { channel_id, user_id, user_name = user_id } = command
-    const member = memberOf(context.teamId, channel_id, user_id, user_name, respond)
+    const member = memberOf(context, channel_id, user_id, user_name, respond)
     const line = parseLine(text)
     switch (line.word) {
       case 'form':
@@ -64,7 +68,7 @@ export function listen(app: App, { rooms, clients, messages, team, present }: Su
         return tellMistakes(show(line.job, member), member)
       case 'draw': {
         const make = async () => commands.imagine(commands.parse(text), member.context)
-        return draw(make(), member, once(ack), `${command.command} ${text}`)
+        return draw(make, member, once(ack), `${command.command} ${text}`)
       }
     }
   })
@@ -82,11 +86,11 @@ export function listen(app: App, { rooms, clients, messages, team, present }: Su
     const read = readSubmission(view.state.values, commands)
     if ('mistakes' in read) return ack({ response_action: 'errors', errors: read.mistakes })
     const { values, channel } = read.submission
-    const member = memberOf(context.teamId, channel, body.user.id, body.user.name, respond)
+    const member = memberOf(context, channel, body.user.id, body.user.name, respond)
     const { prompt, ...given } = values
     const flags = Object.entries(given).map(([name, value]) => `--${name} ${value}`)
     const line = ['/imagine', prompt, ...flags].join(' ')
-    await draw(commands.imagine(values, member.context), member, once(ack), line)
+    await draw(() => commands.imagine(values, member.context), member, once(ack), line)
   })
 
   app.action({ type: 'block_actions' }, async ({ body, action, context, ack, respond }) => {
@@ -94,12 +98,12 @@ export function listen(app: App, { rooms, clients, messages, team, present }: Su
     const asked = parseActionId('action_id' in action ? action.action_id : '')
     if (!asked || !channel || body.type !== 'block_actions') return ack()
     const { id, username, name } = body.user
-    const member = memberOf(context.teamId, channel, id, username ?? name ?? id, respond)
+    const member = memberOf(context, channel, id, username ?? name ?? id, respond)
     if (await wasStale(asked, body, member, respond)) return ack()
-    const acting = commands.act(asked, member.context)
+    const act = () => commands.act(asked, member.context)
     // Cancel and delete change a message that stands already.
-    if (asked.action !== 'cancel' && asked.action !== 'delete') return draw(acting, member, once(ack))
-    const done = stored(acting, member, once(ack)).then(async () => {
+    if (asked.action !== 'cancel' && asked.action !== 'delete') return draw(act, member, once(ack))
+    const done = stored(act(), member, once(ack)).then(async () => {
       // The click may remove what it stands under even where the bot may not.
       if (asked.action === 'delete') await removeClicked(body, respond, clients.web)
     })
@@ -115,14 +119,21 @@ export function listen(app: App, { rooms, clients, messages, team, present }: Su
   }
 
   function memberOf(
-    teamId: string | undefined,
+    { teamId, deliveryId }: EventContext,
     channel: string,
     user: string,
     name: string,
     respond: RespondFn | undefined,
   ): Member {
     const place = placeOf(teamId ?? team(), channel, user)
-    return { context: { author: { id: user, name }, place }, tell: (message) => tell(message, channel, user, respond) }
+    const newId = jobIdOf('slack', deliveryId!)
+    const context = { author: { id: user, name }, place, newId }
+    return { context, tell: (message) => tell(message, channel, user, respond) }
+  }
+
+  /** Before a restart the same event was stored, but not acknowledged. */
+  async function isKnown({ context: { newId } }: Member): Promise<boolean> {
+    return (await queue.get(newId)) !== undefined
   }
 
   /** By the event's own address, which works where the bot is no member; by name otherwise. */
@@ -165,8 +176,9 @@ export function listen(app: App, { rooms, clients, messages, team, present }: Su
     }
   }
 
-  async function draw(making: Promise<Job>, member: Member, ack: Ack, line?: string): Promise<void> {
-    const job = stored(making, member, ack)
+  async function draw(make: () => Promise<Job>, member: Member, ack: Ack, line?: string): Promise<void> {
+    if (await isKnown(member)) return ack()
+    const job = stored(make(), member, ack)
     await tellMistakes(
       job.then((job) => present(job)),
       member,
