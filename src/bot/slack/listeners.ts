@@ -99,13 +99,14 @@ export function listen(app: App, { rooms, clients, messages, team, present }: Su
     if (!asked || !channel || body.type !== 'block_actions') return ack()
     const { id, username, name } = body.user
     const member = memberOf(context, channel, id, username ?? name ?? id, respond)
-    if (await wasStale(asked, body, member, respond)) return ack()
-    const act = () => commands.act(asked, member.context)
+    const act = async () => {
+      if (!(await wasStale(asked, body, member, respond))) return commands.act(asked, member.context)
+    }
     // Cancel and delete change a message that stands already.
     if (asked.action !== 'cancel' && asked.action !== 'delete') return draw(act, member, once(ack))
-    const done = stored(act(), member, once(ack)).then(async () => {
+    const done = stored(act(), member, once(ack)).then(async (job) => {
       // The click may remove what it stands under even where the bot may not.
-      if (asked.action === 'delete') await removeClicked(body, respond, clients.web)
+      if (job?.deletedAt) await removeClicked(body, respond, clients.web)
     })
     await tellMistakes(done, member)
   })
@@ -176,14 +177,11 @@ export function listen(app: App, { rooms, clients, messages, team, present }: Su
     }
   }
 
-  async function draw(make: () => Promise<Job>, member: Member, ack: Ack, line?: string): Promise<void> {
-    if (await isKnown(member)) return ack()
-    const job = stored(make(), member, ack)
-    await tellMistakes(
-      job.then((job) => present(job)),
-      member,
-      line,
-    )
+  /** @param make gives no job where none is to be drawn */
+  async function draw(make: () => Promise<Job | undefined>, member: Member, ack: Ack, line?: string): Promise<void> {
+    const making = isKnown(member).then((known) => (known ? undefined : make()))
+    const drawing = stored(making, member, ack).then((job) => job && present(job))
+    await tellMistakes(drawing, member, line)
   }
 
   /** A message that says what is no longer so is made true with the click's own address, whoever clicked. */
