@@ -176,7 +176,8 @@ export class Rest {
     const { method, body, files } = request
     const channel = this.#world.channels.get(channelId)
     if (!channel || channel.deleted) throw new Refusal(10003)
-    if (!channel.botSees) throw new Refusal(50001)
+    // A conversation among people is unknown to a bot; a server's channel is closed to it.
+    if (!channel.botSees) throw new Refusal(channel.type === 3 ? 10003 : 50001)
     if (method === 'POST') {
       if (channel.isLocked) throw new Refusal(50083)
       channel.isArchived = false
