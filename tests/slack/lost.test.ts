@@ -56,6 +56,32 @@ describe.concurrent('a message whose answer was lost', () => {
   })
 })
 
+describe('pictures that were uploaded before a kill', () => {
+  test('are waited for and shown, and not uploaded again', async ({ soil, alice }) => {
+    const bot = await started(soil)
+    await alice.types('/imagine a red apple')
+    const message = await soil.slack.nextMessage()
+    soil.slack.fails('files.info', { after: new Promise(() => {}) })
+    ;(await soil.call()).finish()
+    await soil.slack.workspace.until(
+      () => soil.slack.calls('files.info')[0],
+      () => 'a look at the file',
+    )
+    await soil.presenter.stop()
+    await bot.stop()
+
+    const next = soil.nextPresenter()
+    const again = soil.bot({}, next)
+    next.add(again)
+    await again.start()
+    for (const job of await soil.jobs.unanswered()) next.resume(job)
+    await message.until(({ pictures }) => pictures.length === 1)
+    expect(soil.slack.workspace.files.size).toBe(1)
+    await next.stop()
+    await again.stop()
+  })
+})
+
 describe.concurrent('a message that says what is no longer so', () => {
   test('is drawn as it is when anybody clicks it, by the click’s own address', async ({ garden, alice, mallory }) => {
     await alice.types('/imagine a red apple')

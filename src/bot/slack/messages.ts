@@ -143,6 +143,7 @@ export class Messages {
       } catch (error) {
         if (files.length === 0 || codeOf(error) !== 'invalid_blocks' || attempt === MAX_SHOWINGS) throw error
         await delay(250 * 2 ** attempt)
+        await waitForImages(this.#clients.web, files)
       }
     }
   }
@@ -162,11 +163,11 @@ export class Messages {
     const { web } = this.#clients
     const { ts, files } = parseMessage(job.place.message!)
     if (view.pictures.length === 0) return { ts, files: [] }
-    if (files.length > 0) return { ts, files }
-    const uploaded = await uploadPictures(web, this.#rooms.pictures, view)
-    await this.#rooms.queue.placed(job.id, formatMessage({ ts, files: uploaded }))
-    await waitForImages(web, uploaded)
-    return { ts, files: uploaded }
+    const shown = files.length > 0 ? files : await uploadPictures(web, this.#rooms.pictures, view)
+    if (shown !== files) await this.#rooms.queue.placed(job.id, formatMessage({ ts, files: shown }))
+    // Also those that a crash left between the upload and the message.
+    await waitForImages(web, shown)
+    return { ts, files: shown }
   }
 
   async #delete(channel: string, ts: string): Promise<void> {
