@@ -15,6 +15,7 @@ import {
   type GatewayReadyDispatchData,
   type REST,
 } from 'discord.js'
+import type { Failure } from '../failure.ts'
 import type { Log } from '../platform.ts'
 import { WRONG_TOKEN } from './errors.ts'
 import { guard } from './frames.ts'
@@ -23,6 +24,8 @@ export interface GatewayOptions {
   readonly token: string
   readonly rest: REST
   readonly log: Log
+  /** Told when Discord closes it for good. */
+  readonly failure: Failure
   /** Whatever came as an interaction; its form is unchecked. */
   readonly onInteraction: (interaction: APIInteraction) => void
 }
@@ -46,26 +49,22 @@ const FINAL: readonly number[] = [
 ]
 
 export class Gateway {
-  /** Resolves with a sentence when Discord closes it for good. */
-  readonly failed: Promise<Error>
   readonly #log: Log
   readonly #manager: WebSocketManager
   readonly #sessions = new Map<number, SessionInfo>()
   /** By shard: what its `READY` said. */
   readonly #ready = new Map<number, GatewayReadyDispatchData>()
   readonly #lost = new Set<number>()
-  #fail: (error: Error) => void = () => {}
+  readonly #failure: Failure
   #signedIn: (as: SignedIn) => void = () => {}
   #isOver = false
   #isResharding = false
   /** What was reported last. */
   #problem = ''
 
-  constructor({ token, rest, log, onInteraction }: GatewayOptions) {
+  constructor({ token, rest, log, failure, onInteraction }: GatewayOptions) {
     this.#log = log
-    this.failed = new Promise((resolve) => {
-      this.#fail = resolve
-    })
+    this.#failure = failure
     this.#manager = new WebSocketManager({
       token,
       rest,
@@ -97,7 +96,7 @@ export class Gateway {
     const signedIn = new Promise<SignedIn>((resolve) => {
       this.#signedIn = resolve
     })
-    const refused = this.failed.then((error) => {
+    const refused = this.#failure.told.then((error) => {
       throw error
     })
     this.#open()
@@ -155,7 +154,7 @@ export class Gateway {
 
   #end(sentence: string): void {
     this.#isOver = true
-    this.#fail(new Error(sentence))
+    this.#failure.tell(sentence)
   }
 
   /** What keeps a connection from coming back is the same twice a second. */

@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { DiscordAPIError, OAuth2Scopes, PermissionFlagsBits, PermissionsBitField, type REST, Routes } from 'discord.js'
 import type { Job } from '../../job/job.ts'
 import { Budget } from '../budget.ts'
+import { Failure } from '../failure.ts'
 import type { Platform } from '../platform.ts'
 import type { Rooms } from '../rooms.ts'
 import type { View } from '../view.ts'
@@ -41,7 +42,8 @@ class Discord implements Platform {
   readonly editIntervalMs = 2000
   /** A bot may ask 50 times a second in all. */
   readonly budget = new Budget(10, 1000)
-  readonly failed: Promise<Error>
+  readonly #failure = new Failure()
+  readonly failed = this.#failure.told
   readonly #rooms: Rooms
   readonly #rest: REST
   readonly #gateway: Gateway
@@ -51,19 +53,15 @@ class Discord implements Platform {
 
   constructor({ token, apiUrl }: DiscordSettings, rooms: Rooms) {
     const { log, pictures, queue, presenter } = rooms
-    let refused: (error: Error) => void = () => {}
-    const tokenRefused = new Promise<Error>((resolve) => {
-      refused = resolve
-    })
+    const failure = this.#failure
     this.#rooms = rooms
-    this.#rest = createRest({ token, apiUrl, budget: this.budget, onRefused: refused })
+    this.#rest = createRest({ token, apiUrl, budget: this.budget, failure })
     this.#messages = new Messages({ rest: this.#rest, pictures, queue, refresh: (job) => presenter.refresh(job) })
     this.#interactions = new Interactions(this.#rest, this.#messages, rooms)
     const onInteraction: Interactions['handle'] = (interaction) => {
       if (!this.#stopping.signal.aborted) this.#interactions.handle(interaction)
     }
-    this.#gateway = new Gateway({ token, rest: this.#rest, log, onInteraction })
-    this.failed = Promise.race([tokenRefused, this.#gateway.failed])
+    this.#gateway = new Gateway({ token, rest: this.#rest, log, failure, onInteraction })
   }
 
   async start(): Promise<void> {

@@ -2,6 +2,7 @@
 
 import { DefaultRestOptions, REST, RESTEvents, RESTJSONErrorCodes, type ResponseLike } from 'discord.js'
 import type { Budget } from '../budget.ts'
+import type { Failure } from '../failure.ts'
 import { WRONG_TOKEN } from './errors.ts'
 
 export interface RestOptions {
@@ -10,16 +11,16 @@ export interface RestOptions {
   readonly apiUrl: string
   /** Told what the rate limits' headers say. */
   readonly budget: Budget
-  /** Called with a sentence when Discord takes the token no longer. */
-  readonly onRefused: (sentence: Error) => void
+  /** Told when Discord takes the token no longer. */
+  readonly failure: Failure
 }
 
 const CHANNEL = /^\/channels\/(\d+)\/messages/
 
-export function createRest({ token, apiUrl, budget, onRefused }: RestOptions): REST {
+export function createRest({ token, apiUrl, budget, failure }: RestOptions): REST {
   const rest = new REST({ api: apiUrl.replace(/\/+$/, ''), makeRequest: withFinalAnswers }).setToken(token)
   rest.on(RESTEvents.Response, ({ path, data }, { status, headers }) => {
-    if (status === 401 && data.auth !== false) onRefused(new Error(WRONG_TOKEN))
+    if (status === 401 && data.auth !== false) failure.tell(WRONG_TOKEN)
     const channel = CHANNEL.exec(path)?.[1]
     const ms = (name: string) => 1000 * Number(headers.get(name) ?? 0)
     if (status === 429) {

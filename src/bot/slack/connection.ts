@@ -5,6 +5,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { HTTPReceiver, type Receiver, SocketModeReceiver } from '@slack/bolt'
+import type { Failure } from '../failure.ts'
 import type { Log } from '../platform.ts'
 import type { ClientOptions } from './client.ts'
 import { loggerTo, silentLogger, withoutSecrets } from './logger.ts'
@@ -15,8 +16,6 @@ export interface Connection {
   /** @throws Error with one sentence for the operator */
   start(): Promise<void>
   stop(): Promise<void>
-  /** Resolves with such a sentence when Slack lets us connect no more. */
-  readonly failed: Promise<Error>
 }
 
 /** What a delivery carries into Bolt's context, so that the same one is never acted on twice. */
@@ -31,8 +30,8 @@ const MAX_BODY = 2 ** 20
 /** How far a signature's time may lie from ours, in either direction. */
 export const SIGNATURE_MS = 5 * 60_000
 
-/** Nothing need be open to the world; the websocket is opened again whenever it ends. */
-export function socketMode(appToken: string, clientOptions: ClientOptions, log: Log): Connection {
+/** Nothing need be open to the world; the websocket is opened again whenever it ends, until Slack refuses. */
+export function socketMode(appToken: string, clientOptions: ClientOptions, failure: Failure, log: Log): Connection {
   const receiver = new SocketModeReceiver({
     appToken,
     // Bolt's own reconnecting waits five seconds each time and ends the process when Slack refuses; ours speaks for itself.
@@ -44,10 +43,6 @@ export function socketMode(appToken: string, clientOptions: ClientOptions, log: 
   checkMessages(receiver.client, log)
   const stopping = new AbortController()
   const advice = 'make an app-level token with connections:write under Basic Information and put it in SLACK_APP_TOKEN.'
-  let fail: (error: Error) => void = () => {}
-  const failed = new Promise<Error>((resolve) => {
-    fail = resolve
-  })
 
   async function connect(): Promise<void> {
     await persist(() => receiver.client.start(), { advice, log, signal: stopping.signal })
@@ -56,12 +51,11 @@ export function socketMode(appToken: string, clientOptions: ClientOptions, log: 
 
   function reconnect(): void {
     if (stopping.signal.aborted) return
-    connect().catch((error) => stopping.signal.aborted || fail(error))
+    connect().catch((error) => stopping.signal.aborted || failure.tell(error.message))
   }
 
   return {
     receiver,
-    failed,
     start: connect,
     async stop() {
       stopping.abort()
@@ -116,7 +110,6 @@ export function http({ signingSecret, port, host }: HttpOptions, log: Log): Conn
   let server: Server | undefined
   return {
     receiver,
-    failed: new Promise(() => {}),
     async start() {
       try {
         server = await receiver.start({ port, host })

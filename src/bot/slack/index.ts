@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { App } from '@slack/bolt'
 import type { Job } from '../../job/job.ts'
 import { Budget } from '../budget.ts'
+import { Failure } from '../failure.ts'
 import type { Platform } from '../platform.ts'
 import type { Rooms } from '../rooms.ts'
 import type { View } from '../view.ts'
@@ -41,7 +42,8 @@ class Slack implements Platform {
   readonly editIntervalMs = 2000
   /** Slack allows about 50 edits a minute for a whole workspace. */
   readonly budget = new Budget(5, 10_000)
-  readonly failed: Promise<Error>
+  readonly #failure = new Failure()
+  readonly failed = this.#failure.told
   readonly #rooms: Rooms
   readonly #clientOptions: ClientOptions
   readonly #connection: Connection
@@ -54,18 +56,14 @@ class Slack implements Platform {
   constructor(options: SlackOptions, rooms: Rooms) {
     const { log } = rooms
     const logger = loggerTo(log)
-    let tokenEnded: (error: Error) => void = () => {}
-    const ended = new Promise<Error>((resolve) => {
-      tokenEnded = resolve
-    })
+    const failure = this.#failure
     this.#rooms = rooms
     this.#botToken = options.botToken
     this.#clientOptions = clientOptions(options.apiUrl, logger)
-    this.#connection = connectionOf(options, this.#clientOptions, rooms)
-    this.failed = Promise.race([ended, this.#connection.failed])
+    this.#connection = connectionOf(options, this.#clientOptions, failure, rooms)
     const clients = clientsOf(options.botToken, this.#clientOptions)
     const identity = () => this.#identity
-    const messages = new Messages({ rooms, clients, budget: this.budget, identity, onTokenEnded: tokenEnded })
+    const messages = new Messages({ rooms, clients, budget: this.budget, identity, failure })
     this.#messages = messages
     const app = new App({
       receiver: this.#connection.receiver,
@@ -129,9 +127,9 @@ function checkEvents(app: App, { log }: Rooms): void {
   }
 }
 
-function connectionOf(options: SlackOptions, client: ClientOptions, { log }: Rooms): Connection {
+function connectionOf(options: SlackOptions, client: ClientOptions, failure: Failure, { log }: Rooms): Connection {
   const { appToken, signingSecret, port = 3001, host = '127.0.0.1' } = options
-  if (appToken !== undefined) return socketMode(appToken, client, log)
+  if (appToken !== undefined) return socketMode(appToken, client, failure, log)
   if (signingSecret !== undefined) return http({ signingSecret, port, host }, log)
   throw new Error('Slack needs SLACK_APP_TOKEN (Socket Mode) or SLACK_SIGNING_SECRET (HTTP).')
 }

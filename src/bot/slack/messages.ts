@@ -6,6 +6,7 @@ import { parseActionId } from '../../commands/actions.ts'
 import type { MessageLink } from '../../commands/words.ts'
 import { isFinished, type Job } from '../../job/job.ts'
 import type { Budget } from '../budget.ts'
+import type { Failure } from '../failure.ts'
 import type { Rooms } from '../rooms.ts'
 import type { View } from '../view.ts'
 import { messageOf } from './blocks.ts'
@@ -32,8 +33,8 @@ export interface MessagesOptions {
   readonly clients: Clients
   readonly budget: Budget
   readonly identity: () => Identity
-  /** Called with a sentence when the bot's token has ended. */
-  readonly onTokenEnded: (sentence: Error) => void
+  /** Told when the bot's token has ended. */
+  readonly failure: Failure
 }
 
 type HistoryMessage = NonNullable<webApi.ConversationsHistoryResponse['messages']>[number]
@@ -43,16 +44,16 @@ export class Messages {
   readonly #clients: Clients
   readonly #budget: Budget
   readonly #identity: () => Identity
-  readonly #onTokenEnded: (sentence: Error) => void
+  readonly #failure: Failure
   /** By job: how often looking back failed. */
   readonly #failedLooks = new Map<string, number>()
 
-  constructor({ rooms, clients, budget, identity, onTokenEnded }: MessagesOptions) {
+  constructor({ rooms, clients, budget, identity, failure }: MessagesOptions) {
     this.#rooms = rooms
     this.#clients = clients
     this.#budget = budget
     this.#identity = identity
-    this.#onTokenEnded = onTokenEnded
+    this.#failure = failure
   }
 
   /** A job's first message, in a channel that has none of it yet. @throws RefusedError */
@@ -222,7 +223,7 @@ export class Messages {
       return await act()
     } catch (error) {
       const ended = tokenEnded(error)
-      if (ended) this.#onTokenEnded(new Error(ended))
+      if (ended) this.#failure.tell(ended)
       throw verdict(error)
     }
   }
