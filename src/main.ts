@@ -3,6 +3,7 @@
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import type { Platform } from './bot/platform.ts'
+import { type Entry, NothingLeftError, startPlatforms } from './bot/platforms.ts'
 import { createPlayground } from './bot/playground/index.ts'
 import type { Rooms } from './bot/rooms.ts'
 import { type Config, readConfig } from './config.ts'
@@ -26,7 +27,8 @@ export async function main(): Promise<number> {
     return 0
   } catch (error) {
     if (signal.aborted) return 0
-    console.error(`Seedling cannot start: ${error instanceof Error ? error.message : String(error)}`)
+    const what = error instanceof NothingLeftError ? 'has nothing left to serve' : 'cannot start'
+    console.error(`Seedling ${what}: ${error instanceof Error ? error.message : String(error)}`)
     return 1
   }
 }
@@ -36,8 +38,7 @@ async function run(config: Config, signal: AbortSignal): Promise<void> {
   const program = await openProgram(programOptions(config, signal))
   const ended = Promise.race([once(signal, 'abort'), once(program.jobs.lost, 'abort')])
   try {
-    if (!signal.aborted) await Promise.race([serve(config, program), ended])
-    if (!signal.aborted) await ended
+    if (!signal.aborted) await Promise.race([serve(config, program, signal), ended])
     if (!signal.aborted) log('Another Seedling has taken over; this one stops serving, and waits.')
   } finally {
     await program.stop()
@@ -85,29 +86,27 @@ function log(line: string): void {
   console.log(line)
 }
 
-/** Each chat takes up its unanswered jobs as soon as it is connected: one that is away holds up no other. */
-async function serve(config: Config, program: Program): Promise<void> {
+/** Resolves never, and rejects where a platform's failure leaves nothing to serve. */
+async function serve(config: Config, program: Program, signal: AbortSignal): Promise<void> {
   const { rooms, engine } = program
   log(`Seedling ${VERSION}, ${modelLine(engine.model)}`)
-  const playground = createPlayground({ ...playgroundOf(config), model: engine.model.name }, rooms)
-  const chats = [
-    { name: 'Discord', platform: await discordOf(config, rooms), toTurnOn: 'DISCORD_TOKEN' },
-    { name: 'Slack', platform: await slackOf(config, rooms), toTurnOn: 'SLACK_BOT_TOKEN and SLACK_APP_TOKEN' },
-  ]
-  for (const platform of [playground, ...chats.flatMap((chat) => chat.platform ?? [])]) program.add(platform)
-  await program.start(playground)
-  log(`Playground  on: ${playground.address}`)
-  await Promise.all(
-    chats.map(async ({ name, platform, toTurnOn }) => {
-      if (!platform) return log(`${name.padEnd(12)}off: set ${toTurnOn} (README, "${name} in five steps")`)
-      await program.start(platform)
-      log(`${name.padEnd(12)}on`)
-    }),
-  )
+  const entries = await platformsOf(config, engine.model, rooms)
+  const { started, ended } = startPlatforms({ entries, program, log, signal })
+  await started
+  await ended
 }
 
 function modelLine({ name, width, height, numInferenceSteps }: Model): string {
   return `model ${name} (${width}x${height}, ${numInferenceSteps} steps)`
+}
+
+async function platformsOf(config: Config, model: Model, rooms: Rooms): Promise<Entry[]> {
+  const playground = createPlayground({ ...playgroundOf(config), model: model.name }, rooms)
+  return [
+    { name: 'Playground', platform: playground, address: () => playground.address },
+    { name: 'Discord', platform: await discordOf(config, rooms), toTurnOn: 'DISCORD_TOKEN' },
+    { name: 'Slack', platform: await slackOf(config, rooms), toTurnOn: 'SLACK_BOT_TOKEN and SLACK_APP_TOKEN' },
+  ]
 }
 
 function playgroundOf(config: Config) {

@@ -102,6 +102,20 @@ describe('seedling start', PATIENT, () => {
     expect(discord.messages).toEqual([message])
   })
 
+  it('finds its first message in Slack again when it is killed before it heard of it', async () => {
+    const { slack, settings } = await openSlack()
+    const folder = await temporaryFolder()
+    const first = await startProgram(settings, folder)
+    await first.says(/Slack +on/)
+    slack.fails('chat.postMessage', { lost: true, after: new Promise(() => {}) })
+    await slack.person('alice').types('/imagine a cat --steps 4')
+    const message = await slack.nextMessage()
+    await first.kill('SIGKILL')
+    await startProgram(settings, folder)
+    await message.until(({ pictures }) => pictures.length === 1)
+    expect(slack.messages).toEqual([message])
+  })
+
   it('starts a killed engine again, and the job in it', async () => {
     const { discord, settings } = await openDiscord()
     const program = await startProgram(settings)
@@ -215,14 +229,17 @@ describe('a start that cannot be', PATIENT, () => {
     expect(await refusal({ PORT: String(port) })).toMatch(new RegExp(`${port}.*PORT`))
   })
 
-  it('says which token was refused, and never repeats it', async () => {
+  it('of one platform leaves the others alone: it says which token was refused, and never repeats it', async () => {
     const { settings } = await openDiscord()
-    const line = await refusal({ ...settings, DISCORD_TOKEN: 'not.the.token' })
-    expect(line).toContain('DISCORD_TOKEN')
-    expect(line).not.toContain('not.the.token')
     const { slack, settings: more } = await openSlack()
-    expect(await refusal({ ...more, SLACK_BOT_TOKEN: 'xoxb-wrong' })).toContain('SLACK_BOT_TOKEN')
+    const wrong = { DISCORD_TOKEN: 'not.the.token', SLACK_BOT_TOKEN: 'xoxb-wrong' }
+    const program = await startProgram({ ...settings, ...more, ...wrong })
+    await program.says(/Discord +down: .*DISCORD_TOKEN/)
+    await program.says(/Slack +down: .*SLACK_BOT_TOKEN/)
+    expect((await fetch(await program.address())).status).toBe(200)
+    expect(program.output).not.toMatch(/not\.the\.token|xoxb-wrong/)
     expect(slack.connections).toBe(0)
+    expect(await program.kill('SIGTERM')).toBe(0)
   })
 
   it('names what is wrong with a model folder', async () => {

@@ -51,7 +51,7 @@ export class Program {
   /** The playground's address, once it is served. */
   async address(): Promise<string> {
     const address = await this.says(/Playground +on: (\S+)/)
-    await this.says(/Slack +(on|off)/)
+    await this.says(/Slack +(on|off|down)/)
     return address
   }
 

@@ -1,37 +1,112 @@
-/** How often messages may show progress: one after another in each channel, so that edits never pile up before an answer. */
+/** Which message may show progress next: one after another in each channel, within the platform's budget, what matters first. */
 
-import PQueue from 'p-queue'
-import type { Job } from '../job/job.ts'
+import type { Budget } from './budget.ts'
+
+/** Lower goes first. */
+export const IMPORTANCE = { start: 0, position: 1, preview: 2 } as const
+
+export type Importance = (typeof IMPORTANCE)[keyof typeof IMPORTANCE]
+
+interface Turn {
+  readonly channel: string
+  /** It may grow while the message waits. */
+  readonly importance: () => Importance
+  readonly begin: () => void
+}
 
 export class Pace {
-  readonly #queues = new Map<string, PQueue>()
+  readonly #intervalMs: number
+  readonly #budget: Budget | undefined
+  /** Those that wait, in the order in which they came. */
+  readonly #turns = new Set<Turn>()
+  /** By channel: when its next turn is, by `performance.now()`. */
+  readonly #nextAt = new Map<string, number>()
+  readonly #drawing = new Set<string>()
+  #timer: NodeJS.Timeout | undefined
+
+  /** @param intervalMs between two turns in one channel */
+  constructor(intervalMs: number, budget?: Budget) {
+    this.#intervalMs = intervalMs
+    this.#budget = budget
+  }
 
   /**
-   * Draws when it is this job's turn. Jobs that run and jobs that wait take turns among themselves, so that fifty places in
-   * line do not hold up one picture.
-   * @param intervalMs between two turns of running jobs; those that wait change less, and take turns half as often
-   * @param signal gives up waiting; it must not be aborted any more when `draw` has begun
+   * Draws when it is this message's turn.
+   * @param signal gives up waiting; once `draw` has begun it does nothing
    * @throws the signal's reason, or what `draw` throws
    */
-  inTurn<T>({ place, state }: Job, intervalMs: number, signal: AbortSignal, draw: () => Promise<T>): Promise<T> {
-    const running = state === 'running'
-    const queue = this.#queue(`${place.platform} ${place.channel} ${running}`, running ? intervalMs : 2 * intervalMs)
-    return queue.add(draw, { signal })
+  async inTurn<T>(
+    channel: string,
+    importance: () => Importance,
+    signal: AbortSignal,
+    draw: () => Promise<T>,
+  ): Promise<T> {
+    await this.#turn(channel, importance, signal)
+    try {
+      return await draw()
+    } finally {
+      this.#drawing.delete(channel)
+      this.#next()
+    }
   }
 
-  #queue(name: string, interval: number): PQueue {
-    const known = this.#queues.get(name)
-    if (known) return known
-    const queue = new PQueue({ concurrency: 1, intervalCap: 1, interval })
-    this.#queues.set(name, queue)
-    queue.on('idle', () => this.#dropLater(name, queue, interval))
-    return queue
+  /** An answer goes out of turn, and what it spends is spent. */
+  async outOfTurn<T>(channel: string, draw: () => Promise<T>): Promise<T> {
+    this.#spend(channel)
+    return draw()
   }
 
-  /** An idle channel is forgotten when its last turn has nothing left to count. */
-  #dropLater(name: string, queue: PQueue, interval: number): void {
-    setTimeout(() => {
-      if (queue.size + queue.pending === 0) this.#queues.delete(name)
-    }, interval).unref()
+  #turn(channel: string, importance: () => Importance, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      signal.throwIfAborted()
+      const giveUp = () => {
+        this.#turns.delete(turn)
+        reject(signal.reason)
+      }
+      const begin = () => {
+        this.#turns.delete(turn)
+        signal.removeEventListener('abort', giveUp)
+        this.#drawing.add(channel)
+        this.#spend(channel)
+        resolve()
+      }
+      const turn = { channel, importance, begin }
+      signal.addEventListener('abort', giveUp, { once: true })
+      this.#turns.add(turn)
+      this.#next()
+    })
+  }
+
+  #spend(channel: string): void {
+    this.#nextAt.set(channel, performance.now() + this.#intervalMs)
+    this.#budget?.spend()
+  }
+
+  /** Begins every turn that has come, and looks again when the next one does. */
+  #next(): void {
+    clearTimeout(this.#timer)
+    this.#forget()
+    for (;;) {
+      const now = performance.now()
+      const ready = [...this.#turns].filter(
+        ({ channel }) => !this.#drawing.has(channel) && this.#readyAt(channel) <= now,
+      )
+      if (ready.length === 0) break
+      ready.reduce((first, turn) => (turn.importance() < first.importance() ? turn : first)).begin()
+    }
+    const times = [...this.#turns].filter(({ channel }) => !this.#drawing.has(channel))
+    if (times.length === 0) return
+    const wait = Math.min(...times.map(({ channel }) => this.#readyAt(channel))) - performance.now()
+    this.#timer = setTimeout(() => this.#next(), Math.max(1, wait)).unref()
+  }
+
+  #readyAt(channel: string): number {
+    return Math.max(this.#nextAt.get(channel) ?? 0, this.#budget?.readyAt(channel) ?? 0)
+  }
+
+  /** A channel whose last turn has nothing left to count. */
+  #forget(): void {
+    const now = performance.now()
+    for (const [channel, at] of this.#nextAt) if (at <= now) this.#nextAt.delete(channel)
   }
 }

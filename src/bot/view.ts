@@ -80,6 +80,40 @@ export function viewOf(job: Job, progress: Progress): View {
 
 const PAUSED = 'paused on our side: nothing can be stored just now, and it goes on by itself'
 
+/** As much of a job's progress as is worth an edit of its own. */
+export interface Drawn {
+  readonly state: JobState
+  /** The place in line, coarser the farther away, or the quarter that is drawn; below 0 what holds it up. */
+  readonly mark: number
+}
+
+const PLACES = [1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000]
+
+export function drawnOf({ state }: Job, { position = 0, step = 0, steps = 0, opening, paused }: Progress): Drawn {
+  if (paused) return { state, mark: -1 }
+  if (opening !== undefined) return { state, mark: -2 }
+  if (state !== 'queued') return { state, mark: steps ? Math.floor((4 * step) / steps) : 0 }
+  return { state, mark: PLACES.find((place) => position <= place) ?? Number.POSITIVE_INFINITY }
+}
+
+export function withoutPreview({ preview: _, ...view }: View): View {
+  return view
+}
+
+/** What may stand where a platform refuses a job's words or pictures: why, and the buttons that still help. */
+export function withoutPictures(view: View, why: string): View {
+  const { fraction: _fraction, preview: _preview, command: _command, ...rest } = view
+  return {
+    ...rest,
+    prompt: '',
+    negativePrompt: '',
+    status: why,
+    pictures: [],
+    parameters: view.parameters.filter(({ name }) => name === 'job'),
+    actions: view.actions.filter(({ action }) => action === 'delete'),
+  }
+}
+
 const TITLES = { imagine: 'Imagine', reroll: 'Re-roll', vary: 'Variation', upscale: 'Upscale' } as const
 
 function statusOf(job: Job, { position, etaSeconds, step, steps, opening, paused }: Progress): string {

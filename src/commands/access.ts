@@ -6,6 +6,8 @@ import type { Author, Job, Place } from '../job/job.ts'
 export interface Context {
   readonly author: Author
   readonly place: Place
+  /** The id for a new job, where the event that asks for it may be delivered again (`jobIdOf`); any other unless set. */
+  readonly newId?: string
 }
 
 /** Its author, and whoever is present in the guild or the channel where it was drawn. */

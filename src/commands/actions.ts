@@ -1,6 +1,6 @@
 /** What a button means: an action, a picture and a job in one short string, `vary:1:0123456789abcdef`; no other state. */
 
-export type Action = 'reroll' | 'vary' | 'upscale' | 'cancel' | 'delete'
+export type Action = 'reroll' | 'vary' | 'upscale' | 'cancel' | 'delete' | 'show'
 
 export interface ActionId {
   readonly action: Action
@@ -14,7 +14,7 @@ export function formatActionId({ action, index, job }: ActionId): string {
   return `${action}:${index}:${job}`
 }
 
-const PATTERN = /^(reroll|vary|upscale|cancel|delete):([0-9]):([0-9a-f]{16})$/
+const PATTERN = /^(reroll|vary|upscale|cancel|delete|show):([0-9]):([0-9a-f]{16})$/
 
 /** Undefined for anything that `formatActionId` did not write. */
 export function parseActionId(text: string): ActionId | undefined {

@@ -60,7 +60,7 @@ export class Commands {
 
   /**
    * What a button under a job asks for, of whoever may see the job. Re-roll, vary and upscale make a new job of whoever
-   * clicked; cancel and delete change the job itself and are its author's alone.
+   * clicked; cancel and delete change the job itself and are its author's alone; show brings it as it stands.
    * @throws UserError `gone`, `forbidden`, `limit`, `option`
    */
   async act({ action, index, job: id }: ActionId, context: Context): Promise<Job> {
@@ -79,6 +79,8 @@ export class Commands {
       case 'delete':
         requireAuthor(job, context, 'delete')
         return this.#queue.delete(id)
+      case 'show':
+        return this.show(id, context)
     }
   }
 
@@ -120,7 +122,7 @@ export class Commands {
   async #add(action: JobAction, request: Request, context: Context, parent?: Job, index = 0): Promise<Job> {
     this.#requireModel(request)
     return this.#queue.add({
-      id: newJobId(),
+      id: context.newId ?? newJobId(),
       state: 'queued',
       action,
       request,

@@ -1,6 +1,6 @@
 /** A job is a record: a request with its state, its author and the place where it is shown. It is plain JSON. */
 
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import type { Picture } from './picture.ts'
 import type { Request } from './request.ts'
 
@@ -15,6 +15,12 @@ export interface Author {
   readonly name: string
 }
 
+export interface Reply {
+  readonly route: string
+  /** When that way ends, in milliseconds since the epoch. */
+  readonly until: number
+}
+
 /** Where the answer is shown. Ids are the platform's own. */
 export interface Place {
   /** The platform's name: `discord`, `slack`, `playground`. */
@@ -24,8 +30,10 @@ export interface Place {
   readonly channel: string
   /** The message that shows the job, once it is posted. */
   readonly message?: string
-  /** Until then, how the platform finds what it may have answered already; a secret. */
-  readonly reply?: string
+  /** Until the job is answered: how the platform finds what it may have answered already, and a way to it; a secret. */
+  readonly reply?: Reply
+  /** The bot itself is no member there, so that interactions are its only way. */
+  readonly botIsAbsent?: true
 }
 
 export interface Job {
@@ -81,4 +89,9 @@ export function isFinished(job: Job): boolean {
 /** Sixteen hex digits: short enough for a button's `custom_id`, unlikely enough never to meet another. */
 export function newJobId(): string {
   return randomBytes(8).toString('hex')
+}
+
+/** The id of the job that an event asked for: the same each time that it is delivered, also after a restart. */
+export function jobIdOf(platform: string, event: string): string {
+  return createHash('sha256').update(`${platform} ${event}`).digest('hex').slice(0, 16)
 }

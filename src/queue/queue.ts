@@ -2,7 +2,7 @@
 
 import { EventEmitter } from 'node:events'
 import { UserError } from '../job/errors.ts'
-import { isFinished, type Job, type Progress } from '../job/job.ts'
+import { isFinished, type Job, type Progress, type Reply } from '../job/job.ts'
 import { StoreError } from '../store/errors.ts'
 import { Estimates } from './estimates.ts'
 import { FairQueue } from './fairness.ts'
@@ -100,6 +100,11 @@ export class JobQueue extends EventEmitter<QueueEvents> {
     return live ? this.#progress(live) : {}
   }
 
+  /** Every job that waits or runs. */
+  unfinished(): Job[] {
+    return [...this.#records.live.values()].map(({ job }) => job).filter((job) => !isFinished(job))
+  }
+
   /**
    * Records the message that shows the job; while the store is away it is known here, and recorded as soon as that can be.
    * @throws UserError `gone`; Error at a stop
@@ -117,6 +122,19 @@ export class JobQueue extends EventEmitter<QueueEvents> {
       setImmediate(() => this.emit('change', live.job, this.#progress(live)))
       return live.job
     }
+  }
+
+  /** Records a new way to the message that shows the job. @throws UserError `gone`, `unavailable` */
+  replied(id: string, reply: Reply): Promise<Job> {
+    return this.#asked(() => this.#records.change(id, (job) => ({ ...job, place: { ...job.place, reply } })))
+  }
+
+  /** The same way is over, unless there is a newer one. */
+  async forgetReply(id: string, { until }: Reply): Promise<void> {
+    await this.#outage.outlast(async () => {
+      if (!(await this.#records.get(id))) return
+      await this.#records.change(id, (job) => (job.place.reply?.until === until ? withoutReply(job) : job))
+    })
   }
 
   /** Records that the last view reached its place, as soon as the store lets it. @throws Error at a stop */
@@ -243,7 +261,8 @@ export class JobQueue extends EventEmitter<QueueEvents> {
     for (const [id, deadAt] of this.#replies) {
       if (deadAt > performance.now()) return
       this.#replies.delete(id)
-      this.#records.change(id, withoutReply).catch((error) => this.#log(id, error))
+      // A click may have brought a newer way, which lives on: each change of a record drops what is dead.
+      this.#records.change(id, (job) => job).catch((error) => this.#log(id, error))
     }
   }
 

@@ -45,8 +45,10 @@ export function deleted({ answeredAt: _, ...job }: Job): Job {
 
 /** `place.reply` is a secret that is not kept a moment longer than it is of use. */
 export function withoutDeadReply(job: Job): Job {
-  const dead = job.answeredAt !== undefined || Date.now() - job.createdAt > REPLY_MS
-  return dead ? withoutReply(job) : job
+  const { reply } = job.place
+  // Earlier versions kept the route alone.
+  const until = typeof reply === 'object' ? reply.until : job.createdAt + REPLY_MS
+  return job.answeredAt !== undefined || until <= Date.now() ? withoutReply(job) : job
 }
 
 export function withoutReply(job: Job): Job {

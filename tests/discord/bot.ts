@@ -3,7 +3,7 @@
 import { expect, onTestFinished } from 'vitest'
 import { createDiscord } from '../../src/bot/discord/index.ts'
 import type { Platform } from '../../src/bot/platform.ts'
-import { type FakeDiscord, startFakeDiscord } from '../fakes/discord/index.ts'
+import { type FakeDiscord, type FakeMessage, startFakeDiscord } from '../fakes/discord/index.ts'
 import { type House, type HouseOptions, openHouse } from '../queue/jobs.ts'
 
 export interface Bot extends House {
@@ -42,4 +42,14 @@ export async function createBot(options: BotOptions = {}): Promise<Bot> {
   const platform = createDiscord(settings, house.program.rooms)
   house.program.add(platform)
   return { ...house, discord, platform }
+}
+
+/** The number of the job that a message shows. */
+export function jobIn({ text }: FakeMessage): string {
+  return /job ([0-9a-f]{16})/.exec(text)![1]!
+}
+
+/** Resolves when every job has been shown to the end. */
+export async function allAnswered({ jobs }: Pick<Bot, 'jobs'>): Promise<void> {
+  await expect.poll(() => jobs.unanswered(), { timeout: 25_000 }).toEqual([])
 }

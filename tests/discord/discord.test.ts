@@ -136,7 +136,13 @@ describe('a member of a guild', () => {
       '--sped is not an option (did you mean --seed?); use --negative, --seed, --steps, --guidance, --size, --aspect, --count, --transparent or --clip-skip.',
       'prompt is empty; say what to draw, such as /imagine a red apple.',
       'size is “65x65”; both sides must be multiples of 8 from 8 to 128, such as 64x64.',
-      'That job is no longer there; use /imagine to draw again.',
+      'job is “../../etc/passwd”; it must be the number under its pictures, or a link to its message.',
+    ])
+    expect(alice.givenBack).toEqual([
+      '/imagine a red apple --steps 1000',
+      '/imagine a red apple --sped 3',
+      '/imagine',
+      '/imagine a red apple --size 65x65',
     ])
     expect([engine.calls, discord.messages]).toEqual([[], []])
 

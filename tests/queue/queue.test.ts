@@ -402,15 +402,17 @@ describe('while the store cannot be written', () => {
 })
 
 describe("an interaction's reply", () => {
-  const place = {
+  /** Ends a quarter of an hour after the interaction. */
+  const placeOf = (createdAt = Date.now()) => ({
     platform: 'discord',
     guild: 'g',
     channel: 'c',
-    reply: '/webhooks/1/a-secret-token/messages/@original',
-  }
+    reply: { route: '/webhooks/1/a-secret-token/messages/@original', until: createdAt + 15 * 60_000 },
+  })
 
   it('is kept while it may be needed, and leaves the record with the answer', async () => {
     const { queue, engine, jobs, reached } = await openHouse()
+    const place = placeOf()
     const { id } = await queue.add(newJob({ place }))
     await queue.placed(id, 'message 1')
     expect((await jobs.get(id))!.place).toEqual({ ...place, message: 'message 1' })
@@ -424,6 +426,7 @@ describe("an interaction's reply", () => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance', 'Date'] })
     onTestFinished(() => void vi.useRealTimers())
     const { queue, engine, jobs, reached } = await openHouse()
+    const place = placeOf()
     const [shown, waiting] = [await queue.add(newJob({ place })), await queue.add(newJob({ place }))]
     ;(await engine.call(1)).finish()
     await reached(shown.id, 'done')
@@ -439,7 +442,8 @@ describe("an interaction's reply", () => {
   it('of a job that a restart finds too late leaves it, too', async () => {
     const dataDir = await temporaryFolder()
     const before = await openHouse({ dataDir })
-    const old = newJob({ place, createdAt: Date.now() - 16 * 60_000 })
+    const createdAt = Date.now() - 16 * 60_000
+    const old = newJob({ place: placeOf(createdAt), createdAt })
     await before.jobs.put(old)
     await before.stop()
     const after = await openHouse({ dataDir })

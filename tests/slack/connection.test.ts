@@ -1,8 +1,7 @@
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import { describe, expect } from 'vitest'
-import type { Garden } from './garden.ts'
-import { test } from './garden.ts'
+import { served, test } from './garden.ts'
 
 describe.concurrent('starting', () => {
   test('with a wrong token says which setting is wrong, and never the token', async ({ soil }) => {
@@ -53,10 +52,13 @@ describe.concurrent('in Socket Mode', () => {
     await garden.slack.nextMessage()
   })
 
-  test('a token that was revoked ends in a line, not in a crash', async ({ garden }) => {
-    garden.slack.fails('apps.connections.open', { error: 'account_inactive' })
-    garden.slack.disconnects()
-    await garden.logged(/disconnected for good: Slack refused \(account_inactive\)/)
+  test('a token that was revoked ends the platform with a sentence', async ({ soil }) => {
+    const bot = soil.bot()
+    await bot.start()
+    soil.slack.fails('apps.connections.open', { error: 'account_inactive' })
+    soil.slack.disconnects()
+    expect((await bot.failed!).message).toMatch(/^Slack refused \(account_inactive\); .*SLACK_APP_TOKEN\.$/)
+    await bot.stop()
   })
 
   test('nothing is open any more after a stop', async ({ soil }) => {
@@ -72,16 +74,6 @@ describe.concurrent('in Socket Mode', () => {
 })
 
 describe.concurrent('over HTTP', () => {
-  async function served(garden: Garden) {
-    const { signingSecret } = garden.slack
-    const bot = garden.bot({ appToken: undefined!, signingSecret, port: 0 })
-    garden.presenter.add(bot)
-    await bot.start()
-    const [, port] = /listening on port (\d+)/.exec(await garden.logged(/listening/))!
-    const delivery = garden.slack.overHttp(`http://127.0.0.1:${port}/slack/events`)
-    return { bot, port: Number(port), delivery }
-  }
-
   test('commands, buttons and the form work the same', async ({ soil, alice }) => {
     const { bot } = await served(soil)
     await alice.types('/imagine a red apple')

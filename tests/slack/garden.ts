@@ -3,9 +3,9 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { test as base, expect } from 'vitest'
+import { test as base, expect, vi } from 'vitest'
 import type { Log } from '../../src/bot/platform.ts'
-import type { Presenter } from '../../src/bot/presenter.ts'
+import { Presenter } from '../../src/bot/presenter.ts'
 import { createSlack, type SlackOptions } from '../../src/bot/slack/index.ts'
 import type { Commands } from '../../src/commands/commands.ts'
 import type { Job } from '../../src/job/job.ts'
@@ -13,7 +13,7 @@ import { openProgram, type Program } from '../../src/program.ts'
 import type { JobQueue } from '../../src/queue/queue.ts'
 import { openJobStore } from '../../src/store/jobs.ts'
 import { openPictureStore } from '../../src/store/pictures.ts'
-import type { PictureStore } from '../../src/store/store.ts'
+import type { JobStore, PictureStore } from '../../src/store/store.ts'
 import { type FakeSlack, startFakeSlack } from '../fakes/slack/index.ts'
 import type { Person } from '../fakes/slack/person.ts'
 import type { Message } from '../fakes/slack/workspace.ts'
@@ -30,6 +30,7 @@ export class Garden {
   readonly presenter: Presenter
   readonly pictures: PictureStore
   readonly write: Log
+  readonly jobs: JobStore
   /** What the operator reads. */
   readonly log: string[]
   #taken = 0
@@ -43,12 +44,18 @@ export class Garden {
     this.presenter = program.rooms.presenter
     this.pictures = program.rooms.pictures
     this.write = program.rooms.log
+    this.jobs = program.jobs
   }
 
   /** A bot, not started. */
-  bot(options?: Partial<SlackOptions>): ReturnType<typeof createSlack> {
+  bot(options?: Partial<SlackOptions>, presenter = this.presenter): ReturnType<typeof createSlack> {
     const { botToken, appToken, apiUrl } = this.slack
-    return createSlack({ botToken, appToken, apiUrl, ...options }, this.program.rooms)
+    return createSlack({ botToken, appToken, apiUrl, ...options }, { ...this.program.rooms, presenter })
+  }
+
+  /** The presenter of a program that was started again. */
+  nextPresenter(): Presenter {
+    return new Presenter(this.queue, this.write)
   }
 
   /** What the engine is asked next. */
@@ -62,10 +69,10 @@ export class Garden {
     return (await this.queue.get(id!))!
   }
 
-  /** The first line of the log that matches. */
-  async logged(pattern: RegExp): Promise<string> {
+  /** The first line of the log that matches, behind the first `skipped`. */
+  async logged(pattern: RegExp, skipped = 0): Promise<string> {
     return this.slack.workspace.until(
-      () => this.log.find((line) => pattern.test(line)),
+      () => this.log.slice(skipped).find((line) => pattern.test(line)),
       () => `a line like ${pattern}`,
     )
   }
@@ -119,4 +126,28 @@ export async function drawn(garden: Garden, person: Person, line: string): Promi
   const message = await garden.slack.nextMessage()
   ;(await garden.call()).finish()
   return message.until(({ buttons }) => buttons.includes('🔄'))
+}
+
+/** A bot in Socket Mode that a test stops itself. */
+export async function started(garden: Garden): Promise<ReturnType<typeof createSlack>> {
+  const bot = garden.bot()
+  garden.presenter.add(bot)
+  await bot.start()
+  return bot
+}
+
+/** A bot over HTTP. */
+export async function served(garden: Garden) {
+  const { signingSecret } = garden.slack
+  const bot = garden.bot({ appToken: undefined!, signingSecret, port: 0 })
+  garden.presenter.add(bot)
+  await bot.start()
+  const [, port] = /listening on port (\d+)/.exec(await garden.logged(/listening/))!
+  const delivery = garden.slack.overHttp(`http://127.0.0.1:${port}/slack/events`)
+  return { bot, port: Number(port), delivery }
+}
+
+/** Resolves when every job has been shown to the end. */
+export async function allAnswered({ jobs }: Garden): Promise<void> {
+  await vi.waitFor(async () => expect(await jobs.unanswered()).toEqual([]), { timeout: 25_000 })
 }

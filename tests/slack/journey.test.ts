@@ -46,7 +46,9 @@ describe.concurrent('/imagine', () => {
 
   test('tells the asker alone what is wrong, and queues nothing', async ({ garden, alice, mallory }) => {
     await alice.types('/imagine a red apple --steps 900')
-    expect((await alice.hears()).shown).toBe('steps is “900”; it must be a whole number from 1 to 100.')
+    expect((await alice.hears()).shown).toBe(
+      'steps is “900”; it must be a whole number from 1 to 100.\n/imagine a red apple --steps 900',
+    )
     await alice.types('/imagine a red apple --speed 900')
     expect((await alice.hears()).shown).toContain(
       '--speed is not an option (did you mean --seed?); use --negative, --seed',

@@ -104,9 +104,9 @@ describe.concurrent('what goes wrong on the way', () => {
     await garden.presenter.stop()
     const { message: _, ...unplaced } = place
     const lost = { id: newJobId(), request, author, place: unplaced, state: 'queued', action: 'imagine' } as const
-    await garden.queue.add({ ...lost, createdAt: 0, attempts: 0, pictures: [] })
+    const added = await garden.queue.add({ ...lost, createdAt: Date.now(), attempts: 0, pictures: [] })
     const next = restarted(garden)
-    next.resume(lost as never)
+    next.resume(added)
     const message = await garden.slack.nextMessage()
     ;(await garden.call()).finish()
     await message.until(({ pictures }) => pictures.length === 1)

@@ -285,7 +285,7 @@ describe('versions', () => {
       )
     }
     const place = { platform: 'discord', guild: 'g', channel: 'c', reply: '/webhooks/1/a-secret-token' }
-    const old = newJob({ place, state: 'failed', answeredAt: 1 })
+    const old = { ...newJob({ state: 'failed', answeredAt: 1 }), place }
     const insert = database.prepare('INSERT INTO "seedling:jobs" VALUES (?, ?, NULL)')
     insert.run(old.id, JSON.stringify({ value: old }))
     insert.run('x', 'no JSON')

@@ -1,26 +1,19 @@
 /** Discord as a platform: connects, registers the commands, and draws jobs in messages. */
 
-import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
-import {
-  Client,
-  DiscordAPIError,
-  Events,
-  GatewayCloseCodes,
-  GatewayIntentBits,
-  OAuth2Scopes,
-  Options,
-  PermissionFlagsBits,
-  PermissionsBitField,
-  Routes,
-} from 'discord.js'
+import { DiscordAPIError, OAuth2Scopes, PermissionFlagsBits, PermissionsBitField, type REST, Routes } from 'discord.js'
 import type { Job } from '../../job/job.ts'
+import { Budget } from '../budget.ts'
+import { Failure } from '../failure.ts'
 import type { Platform } from '../platform.ts'
 import type { Rooms } from '../rooms.ts'
 import type { View } from '../view.ts'
+import { WRONG_TOKEN } from './errors.ts'
+import { Gateway, type SignedIn } from './gateway.ts'
 import { Interactions } from './interactions.ts'
 import { Messages } from './messages.ts'
 import { commandsOf } from './registration.ts'
+import { createRest } from './rest.ts'
 
 export interface DiscordSettings {
   /** The bot's token. */
@@ -45,48 +38,34 @@ export function createDiscord(settings: DiscordSettings, rooms: Rooms): Platform
 
 class Discord implements Platform {
   readonly name = 'discord'
-  /** A channel's messages may be edited about once a second; a quarter of that is kept for answers. */
+  /** A channel's messages may be edited about once a second; a part of that is kept for answers. */
   readonly editIntervalMs = 2000
-  readonly #token: string
+  /** A bot may ask 50 times a second in all. */
+  readonly budget = new Budget(10, 1000)
+  readonly #failure = new Failure()
+  readonly failed = this.#failure.told
   readonly #rooms: Rooms
-  readonly #client: Client
+  readonly #rest: REST
+  readonly #gateway: Gateway
   readonly #messages: Messages
   readonly #interactions: Interactions
   readonly #stopping = new AbortController()
-  #isLost = false
 
   constructor({ token, apiUrl }: DiscordSettings, rooms: Rooms) {
-    this.#token = token
+    const { log, pictures, queue, presenter } = rooms
+    const failure = this.#failure
     this.#rooms = rooms
-    this.#client = new Client({
-      intents: [GatewayIntentBits.Guilds],
-      rest: { api: apiUrl.replace(/\/+$/, '') },
-      // Nothing here needs to know a guild before its members are served.
-      waitGuildTimeout: 0,
-      // Nor are messages or people looked up again; kept, they would pile up for as long as the bot runs.
-      makeCache: Options.cacheWithLimits({
-        ...Options.DefaultMakeCacheSettings,
-        MessageManager: 0,
-        UserManager: { maxSize: 0, keepOverLimit: ({ id, client }) => id === client.user.id },
-        GuildMemberManager: { maxSize: 0, keepOverLimit: ({ id, client }) => id === client.user.id },
-      }),
-    })
-    // Messages can be edited before, and even without, a connection to the gateway.
-    this.#client.rest.setToken(token)
-    this.#messages = new Messages(this.#client.rest, rooms.pictures)
-    this.#interactions = new Interactions(this.#client.rest, this.#messages, rooms)
-    this.#client.on(Events.InteractionCreate, (interaction) => this.#interactions.handle(interaction))
-    this.#client.on(Events.Error, (error) => rooms.log(`Discord: ${error.message}`))
-    this.#client.on(Events.ShardError, (error) => rooms.log(`Discord: the connection failed: ${error.message}`))
-    this.#client.on(Events.ShardReconnecting, () => this.#connectionIs('lost; trying again', true))
-    this.#client.on(Events.ShardResume, () => this.#connectionIs('back', false))
-    this.#client.on(Events.ShardReady, () => this.#connectionIs('back', false))
+    this.#rest = createRest({ token, apiUrl, budget: this.budget, failure })
+    this.#messages = new Messages({ rest: this.#rest, pictures, queue, refresh: (job) => presenter.refresh(job) })
+    this.#interactions = new Interactions(this.#rest, this.#messages, rooms)
+    const onInteraction: Interactions['handle'] = (interaction) => {
+      if (!this.#stopping.signal.aborted) this.#interactions.handle(interaction)
+    }
+    this.#gateway = new Gateway({ token, rest: this.#rest, log, failure, onInteraction })
   }
 
   async start(): Promise<void> {
     try {
-      // The client gives up at the first failure; asked beforehand, Discord may be away for as long as it likes.
-      await this.#patiently(() => this.#client.rest.get(Routes.gatewayBot()))
       await this.#register(await this.#connect())
     } catch (error) {
       throw this.#stopping.signal.aborted ? this.#stopping.signal.reason : error
@@ -95,9 +74,8 @@ class Discord implements Platform {
 
   async stop(): Promise<void> {
     this.#stopping.abort(new Error('Discord: stopped before it was reached.'))
-    this.#client.removeAllListeners(Events.InteractionCreate)
     await Promise.race([this.#interactions.settled(), delay(STOP_TIMEOUT_MS, undefined, { ref: false })])
-    await this.#client.destroy()
+    await this.#gateway.stop()
   }
 
   post(job: Job, view: View): Promise<string> {
@@ -112,40 +90,33 @@ class Discord implements Platform {
     return this.#messages.remove(job)
   }
 
-  /** The client tries twice a second; the log hears of it once. */
-  #connectionIs(what: string, isLost: boolean): void {
-    if (this.#stopping.signal.aborted) return
-    if (this.#isLost !== isLost) this.#rooms.log(`Discord: the connection is ${what}.`)
-    this.#isLost = isLost
+  async #connect(): Promise<SignedIn> {
+    const { signal } = this.#stopping
+    const stopped = new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+    stopped.catch(() => {})
+    const { shards, remaining, resetAfterMs } = await this.#patiently(() => this.#gateway.ask())
+    if (remaining < shards) {
+      const minutes = Math.ceil(resetAfterMs / 60_000)
+      this.#rooms.log(`Discord lets the bot sign in no more often today; trying again in ${minutes} min.`)
+      await delay(resetAfterMs, undefined, { signal })
+    }
+    return Promise.race([this.#gateway.connect(), stopped])
   }
 
-  async #connect(): Promise<Client<true>> {
-    const refused = new Promise<never>((_, reject) => {
-      this.#client.once(Events.ShardDisconnect, ({ code }) => reject(new Error(refusalOf(code))))
-    })
-    const ready = once(this.#client, Events.ClientReady, { signal: this.#stopping.signal })
-    await Promise.race([refused, Promise.all([ready, this.#client.login(this.#token)])])
-    this.#client.on(Events.ShardDisconnect, ({ code }) => this.#rooms.log(refusalOf(code)))
-    return this.#client as Client<true>
-  }
-
-  async #register({ application, user, guilds }: Client<true>): Promise<void> {
+  async #register({ application, username, guilds }: SignedIn): Promise<void> {
     const body = commandsOf(this.#rooms.commands.options)
-    await this.#patiently(() => this.#client.rest.put(Routes.applicationCommands(application.id), { body }))
-    const servers = guilds.cache.size === 1 ? '1 server' : `${guilds.cache.size} servers`
-    this.#rooms.log(
-      `Discord: signed in as ${user.username}, in ${servers}; invite it with ${inviteLink(application.id)}`,
-    )
+    await this.#patiently(() => this.#rest.put(Routes.applicationCommands(application), { body }))
+    const servers = guilds === 1 ? '1 server' : `${guilds} servers`
+    this.#rooms.log(`Discord: signed in as ${username}, in ${servers}; invite it with ${inviteLink(application)}`)
   }
 
   /** Asks until Discord answers. @throws Error with a sentence when the answer is no */
-  async #patiently(ask: () => Promise<unknown>): Promise<void> {
+  async #patiently<T>(ask: () => Promise<T>): Promise<T> {
     const { signal } = this.#stopping
     for (let pause = 1000; ; pause = Math.min(2 * pause, MAX_PAUSE_MS)) {
       signal.throwIfAborted()
       try {
-        await ask()
-        return
+        return await ask()
       } catch (error) {
         if (error instanceof DiscordAPIError) throw new Error(sentenceFor(error), { cause: error })
         this.#rooms.log(`Discord cannot be reached (${(error as Error).message}); trying again in ${pause / 1000} s.`)
@@ -162,16 +133,8 @@ function inviteLink(clientId: string): string {
   return `https://discord.com/oauth2/authorize?${new URLSearchParams({ client_id: clientId, scope, permissions })}`
 }
 
-const WRONG_TOKEN =
-  'Discord refused DISCORD_TOKEN; copy it again from https://discord.com/developers/applications (Bot, Reset Token).'
-
 function sentenceFor({ status, code, message }: DiscordAPIError): string {
   if (status === 401) return WRONG_TOKEN
   if (code === undefined) return `DISCORD_API_URL answered ${status}, which Discord does not; correct it.`
   return `Discord refused to start the bot (${code}): ${message.replace(/\s+/g, ' ')}`
-}
-
-function refusalOf(code: number): string {
-  if (code === GatewayCloseCodes.AuthenticationFailed) return WRONG_TOKEN
-  return `Discord closed the connection for good (${code} ${GatewayCloseCodes[code] ?? ''}); start Seedling again.`
 }

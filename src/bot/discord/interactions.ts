@@ -1,23 +1,36 @@
 /** What members do in Discord, as commands: `/imagine`, `/show`, the buttons, and the completion of options. */
 
 import {
-  type AutocompleteInteraction,
-  type BaseInteraction,
-  type ButtonInteraction,
-  type ChatInputCommandInteraction,
-  type Interaction,
+  type APIApplicationCommandAutocompleteInteraction,
+  type APIInteraction,
+  type APIMessage,
+  ApplicationCommandType,
+  ComponentType,
   InteractionResponseType,
-  PermissionFlagsBits,
+  InteractionType,
   type REST,
   Routes,
 } from 'discord.js'
-import { parseActionId } from '../../commands/actions.ts'
-import type { Commands, Context } from '../../commands/commands.ts'
-import { completions, type OptionValues } from '../../commands/options.ts'
+import { type ActionId, parseActionId } from '../../commands/actions.ts'
+import { completions } from '../../commands/options.ts'
+import { type JobName, requireJobName, requireJobOf } from '../../commands/words.ts'
 import { UserError } from '../../job/errors.ts'
-import type { Job } from '../../job/job.ts'
+import { isFinished, type Job } from '../../job/job.ts'
+import { RefusedError } from '../platform.ts'
 import { type Rooms, sentenceOf } from '../rooms.ts'
 import { viewOf } from '../view.ts'
+import { verdictOn } from './errors.ts'
+import {
+  type ClickInteraction,
+  type CommandInteraction,
+  channelOf,
+  contextOf,
+  givenOptions,
+  lineOf,
+  replyOf,
+  requirePermission,
+  valuesOf,
+} from './interaction.ts'
 import type { Messages } from './messages.ts'
 import { Reply } from './reply.ts'
 
@@ -27,6 +40,7 @@ const REMEMBERED_INTERACTIONS = 1000
 const MAX_CHOICES = 25
 /** Of a choice's name and value. */
 const MAX_CHOICE_LENGTH = 100
+const GONE = 'That job is no longer there; use /imagine to draw again.'
 
 export class Interactions {
   readonly #rest: REST
@@ -41,9 +55,8 @@ export class Interactions {
     this.#rooms = rooms
   }
 
-  /** Never rejects: whatever goes wrong is told to the person, or else to the log. */
-  handle(interaction: Interaction): void {
-    if (this.#isRepeated(interaction.id)) return
+  /** Never throws or rejects: whatever goes wrong is told to the person, or else to the log. */
+  handle(interaction: APIInteraction): void {
     const running = this.#answer(interaction)
       .catch((error) => this.#rooms.log(`Discord: an interaction was not answered: ${(error as Error).message}`))
       .finally(() => this.#running.delete(running))
@@ -63,34 +76,49 @@ export class Interactions {
     return false
   }
 
-  async #answer(interaction: Interaction): Promise<void> {
-    if (interaction.isAutocomplete()) return this.#complete(interaction)
-    if (interaction.isButton()) return this.#click(interaction)
-    if (!interaction.isChatInputCommand()) return
-    const reply = new Reply(this.#rest, interaction, DeferredChannelMessageWithSource)
-    await this.#telling(reply, () => this.#command(interaction, reply))
-  }
-
-  async #telling(reply: Reply, act: () => Promise<void>): Promise<void> {
-    try {
-      await act()
-    } catch (error) {
-      await reply.tell(sentenceOf(error, this.#rooms.log))
+  async #answer(interaction: APIInteraction): Promise<void> {
+    if (typeof interaction?.id !== 'string' || typeof interaction.token !== 'string')
+      throw new Error('it names no answer.')
+    if (this.#isRepeated(interaction.id)) return
+    switch (interaction.type) {
+      case InteractionType.ApplicationCommandAutocomplete:
+        return this.#complete(interaction)
+      case InteractionType.MessageComponent:
+        return interaction.data.component_type === ComponentType.Button ? this.#click(interaction) : undefined
+      case InteractionType.ApplicationCommand:
+        if (interaction.data.type !== ApplicationCommandType.ChatInput) return
+        return this.#command(interaction as CommandInteraction)
     }
   }
 
-  async #command(interaction: ChatInputCommandInteraction, reply: Reply): Promise<void> {
-    const { commands, queue } = this.#rooms
+  async #command(interaction: CommandInteraction): Promise<void> {
+    const line = interaction.data.name === 'imagine' ? lineOf(interaction) : undefined
+    const reply = new Reply(this.#rest, interaction, DeferredChannelMessageWithSource)
+    await this.#telling(reply, () => this.#run(interaction, reply), line)
+  }
+
+  /** @param line what was typed, given back with a refusal */
+  async #telling(reply: Reply, act: () => Promise<void>, line?: string): Promise<void> {
+    try {
+      await act()
+    } catch (failure) {
+      const error = verdictOn(failure)
+      await reply.tell(error instanceof RefusedError ? error.message : sentenceOf(error, this.#rooms.log), line)
+    }
+  }
+
+  async #run(interaction: CommandInteraction, reply: Reply): Promise<void> {
+    const { commands } = this.#rooms
     requirePermission(interaction)
-    switch (interaction.commandName) {
+    switch (interaction.data.name) {
       case 'imagine': {
         const job = await commands.imagine(valuesOf(interaction, commands), contextOf(interaction))
         return this.#present(job, interaction, reply)
       }
       case 'show': {
-        const id = interaction.options.getString('job', true).trim()
+        const id = await this.#jobId(requireJobName(String(givenOptions(interaction).get('job'))))
         const job = await commands.show(id, contextOf(interaction))
-        await reply.show(await this.#messages.draw(viewOf(job, queue.progress(job.id)), interaction))
+        await reply.show(await this.#draw(job, interaction))
         return
       }
       default:
@@ -98,66 +126,90 @@ export class Interactions {
     }
   }
 
-  async #click(interaction: ButtonInteraction): Promise<void> {
-    const id = parseActionId(interaction.customId)
-    const changes = id?.action === 'cancel' || id?.action === 'delete'
+  async #click(interaction: ClickInteraction): Promise<void> {
+    const id = parseActionId(interaction.data.custom_id)
+    const changes = id?.action === 'cancel' || id?.action === 'delete' || id?.action === 'show'
     const reply = new Reply(this.#rest, interaction, changes ? DeferredMessageUpdate : DeferredChannelMessageWithSource)
     await this.#telling(reply, async () => {
       if (!id) throw new UserError('gone', 'This button does nothing any more; use /imagine to draw.')
+      if (await this.#wasStale(id, interaction, reply)) return
       if (!changes) requirePermission(interaction)
+      else await this.#renew(id, interaction, reply)
       const job = await this.#rooms.commands.act(id, contextOf(interaction))
       if (!changes) return this.#present(job, interaction, reply)
       await reply.done()
-      // What `/show` brought is not the job's own message, which the presenter removes.
-      if (id.action === 'delete' && interaction.message.id !== job.place.message) await reply.remove()
+      // The click may remove what it stands under even where the bot may not, and what `/show` brought too.
+      if (id.action === 'delete') await reply.remove()
     })
   }
 
-  /** The job's first view is the reply; where that failed the job, which is stored already, is posted anew. */
-  async #present(job: Job, interaction: BaseInteraction, reply: Reply): Promise<void> {
-    const { presenter, log } = this.#rooms
-    this.#messages.remember(job.id, interaction)
-    try {
-      await presenter.present(job, async (view) => reply.show(await this.#messages.draw(view, interaction)))
-    } catch (error) {
-      log(`Discord: the reply that shows job ${job.id} failed, so it is posted: ${(error as Error).message}`)
-      presenter.resume(job)
+  /**
+   * A message that says what is no longer so is made true with the click's own token, whoever clicked: drawn as the job
+   * stands now, or removed with a job that was deleted.
+   */
+  async #wasStale({ action, job: id }: ActionId, interaction: ClickInteraction, reply: Reply): Promise<boolean> {
+    const { queue, commands } = this.#rooms
+    const job = await queue.get(id)
+    const asksForNews = action === 'show' || action === 'cancel'
+    if (job?.deletedAt || (!job && asksForNews)) {
+      await reply.removeClicked()
+      await reply.tell(GONE)
+      return true
     }
+    if (!job || !asksForNews || (action === 'cancel' && !isFinished(job))) return false
+    // Whoever sees the message may see what became of it; a copy elsewhere is asked for like any other.
+    if (job.place.channel !== channelOf(interaction)) await commands.show(id, contextOf(interaction))
+    await reply.update(await this.#draw(job, interaction))
+    await this.#renew({ job: id }, interaction, reply)
+    return true
   }
 
-  async #complete(interaction: AutocompleteInteraction): Promise<void> {
-    const { name, value } = interaction.options.getFocused(true)
+  /** Where interactions are the only way to a job's message, the click is a new one. */
+  async #renew({ job: id }: Pick<ActionId, 'job'>, interaction: ClickInteraction, reply: Reply): Promise<void> {
+    const { queue, presenter } = this.#rooms
+    const job = await queue.get(id)
+    if (!job?.place.botIsAbsent || isFinished(job) || interaction.message.id !== job.place.message) return
+    await reply.done()
+    this.#messages.hintInTime(await queue.replied(id, replyOf(interaction)))
+    presenter.refresh(id)
+  }
+
+  /** The job's first view is the reply; where that failed the job, which is stored already, is posted anew. */
+  async #present(job: Job, interaction: CommandInteraction | ClickInteraction, reply: Reply): Promise<void> {
+    this.#messages.hintInTime(job)
+    const { attachment_size_limit: limit } = interaction
+    await this.#rooms.presenter.present(job, async (view) => reply.show(await this.#messages.draw(view, limit)))
+  }
+
+  #draw(job: Job, { attachment_size_limit: limit }: APIInteraction) {
+    return this.#messages.draw(viewOf(job, this.#rooms.queue.progress(job.id)), limit)
+  }
+
+  /** @throws UserError `gone` */
+  async #jobId(name: JobName): Promise<string> {
+    if ('id' in name) return name.id
+    const { channel, message } = name.link
+    const found = await this.#rest.get(Routes.channelMessage(channel, message)).catch(() => undefined)
+    return requireJobOf(jobIn(found as APIMessage | undefined))
+  }
+
+  async #complete(interaction: APIApplicationCommandAutocompleteInteraction): Promise<void> {
+    const options = interaction.data.options as readonly { name: string; value?: unknown; focused?: boolean }[]
+    const { name, value } = options.find(({ focused }) => focused) ?? {}
     const option = this.#rooms.commands.options.find((option) => option.name === name)
-    const fitting = option ? completions(option, value).filter(({ length }) => length <= MAX_CHOICE_LENGTH) : []
-    await interaction.respond(fitting.slice(0, MAX_CHOICES).map((choice) => ({ name: choice, value: choice })))
+    const fitting = option ? completions(option, String(value ?? '')) : []
+    const short = fitting.filter(({ length }) => length <= MAX_CHOICE_LENGTH).slice(0, MAX_CHOICES)
+    const choices = short.map((choice) => ({ name: choice, value: choice }))
+    const body = { type: InteractionResponseType.ApplicationCommandAutocompleteResult, data: { choices } }
+    await this.#rest.post(Routes.interactionCallback(interaction.id, interaction.token), { auth: false, body })
   }
 }
 
-/** Flags may stand in the prompt as well; an option of its own wins. */
-function valuesOf({ options }: ChatInputCommandInteraction, commands: Commands): OptionValues {
-  const given = options.data.filter(({ name }) => name !== 'prompt').map(({ name, value }) => [name, value])
-  return { ...commands.parse(options.getString('prompt', true)), ...Object.fromEntries(given) }
-}
-
-function contextOf(interaction: ButtonInteraction | ChatInputCommandInteraction): Context {
-  const { user, member, guildId, channelId, applicationId, token } = interaction
-  const nickname = member && ('nickname' in member ? member.nickname : member.nick)
-  return {
-    author: { id: user.id, name: nickname ?? user.displayName },
-    place: {
-      platform: 'discord',
-      guild: guildId ?? `dm:${user.id}`,
-      channel: channelId,
-      reply: Routes.webhookMessage(applicationId, token),
-    },
-  }
-}
-
-/** Better said before the work than after it. No permission at all means that Discord did not tell. */
-function requirePermission({ appPermissions }: BaseInteraction): void {
-  if (appPermissions.bitfield === 0n || appPermissions.has(PermissionFlagsBits.AttachFiles)) return
-  throw new UserError(
-    'unavailable',
-    'Seedling lacks the permission “Attach Files” in this channel; ask those who run this server to allow it.',
+/** Its buttons name it. */
+function jobIn(message: APIMessage | undefined): string | undefined {
+  const rows = (message?.components ?? []) as readonly { components?: readonly { custom_id?: string }[] }[]
+  const ids = rows.flatMap(({ components = [] }) =>
+    components.map(({ custom_id = '' }) => parseActionId(custom_id)?.job),
   )
+  return ids.find((id) => id !== undefined)
 }

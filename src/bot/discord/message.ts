@@ -9,6 +9,7 @@ import {
   MessageFlags,
   type RESTPatchAPIChannelMessageJSONBody,
 } from 'discord.js'
+import { formatActionId } from '../../commands/actions.ts'
 import type { View, ViewAction } from '../view.ts'
 import type { Attachment } from './attachments.ts'
 import { plainText } from './markdown.ts'
@@ -23,6 +24,9 @@ const CONTENT_LIMIT = 2000
 const PROMPT_LIMIT = 1000
 const BUTTONS_IN_A_ROW = 5
 const BAR_LENGTH = 20
+const SHOW = { action: 'show', label: 'Show result', description: 'Show what became of it' } as const
+
+type Row = APIActionRowComponent<APIComponentInMessageActionRow>
 
 /**
  * `body.attachments` lists every file: an edit drops what it does not list, so results replace the preview.
@@ -42,9 +46,25 @@ export function messageOf(view: View, files: readonly Attachment[], notes?: read
   }
 }
 
-/** A sentence that only the person who asked sees. */
-export function sentenceMessage(sentence: string) {
-  return { content: plainText(sentence, CONTENT_LIMIT), ...QUIET, flags: MessageFlags.Ephemeral } as const
+/** The same, saying how to fetch what this message will not be able to show, with a button for it. */
+export function withFetchHint({ body, files }: Message, job: string): Message {
+  const show: ViewAction = { id: formatActionId({ action: 'show', index: 0, job }), ...SHOW }
+  const hint = `\n-# Discord lets this message change for a quarter of an hour only; then “${SHOW.label}”, or /show ${job}, brings what became of it.`
+  const rows = (body.components ?? []) as Row[]
+  const [row] = rows
+  const components = [{ ...row!, components: [buttonOf(show), ...(row?.components ?? [])] }, ...rows.slice(1)]
+  return {
+    body: { ...body, content: `${body.content?.slice(0, CONTENT_LIMIT - hint.length)}${hint}`, components },
+    files,
+  }
+}
+
+/** A sentence that only the person who asked sees; `line` is what they typed, to be copied and mended. */
+export function sentenceMessage(sentence: string, line?: string) {
+  const block = line === undefined || line.includes('```') ? '' : `\n\`\`\`\n${line}\n\`\`\``
+  const text = plainText(sentence, CONTENT_LIMIT)
+  const content = text.length + block.length > CONTENT_LIMIT ? text : `${text}${block}`
+  return { content, ...QUIET, flags: MessageFlags.Ephemeral } as const
 }
 
 /** Nobody is ever notified, whatever a text says. */
@@ -61,6 +81,7 @@ function contentOf(view: View, notes: readonly string[]): string {
     ...notes.map((note) => `-# ${note}`),
   ].join('\n')
   const room = CONTENT_LIMIT - rest.length - '> \n'.length
+  if (view.prompt === '') return rest
   return `> ${plainText(view.prompt, Math.min(PROMPT_LIMIT, room))}\n${rest}`
 }
 
@@ -79,7 +100,7 @@ function notesOn(view: View, files: readonly Attachment[]): string[] {
 }
 
 /** One row where all fit; otherwise what enlarges begins the second, so that V1 stands above U1. */
-function rowsOf(actions: readonly ViewAction[]): APIActionRowComponent<APIComponentInMessageActionRow>[] {
+function rowsOf(actions: readonly ViewAction[]): Row[] {
   const second = actions.findIndex(({ action }) => action === 'upscale')
   const split = actions.length <= BUTTONS_IN_A_ROW || second < 0 ? actions.length : second
   return [actions.slice(0, split), actions.slice(split)]

@@ -30,9 +30,9 @@ export function commandsOf(options: readonly Option[]): RESTPutAPIApplicationCom
         {
           type: ApplicationCommandOptionType.String,
           name: 'job',
-          description: 'The number that stands under its pictures',
+          description: 'The number that stands under its pictures, or a link to its message',
           required: true,
-          max_length: 40,
+          max_length: 120,
         },
       ],
       ...everywhere,

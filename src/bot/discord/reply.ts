@@ -1,15 +1,15 @@
 /** The answer to one interaction, always within Discord's three seconds. https://discord.com/developers/docs/interactions/receiving-and-responding */
 
 import {
+  type APIInteraction,
   type APIInteractionResponse,
-  type BaseInteraction,
   InteractionResponseType,
   type REST,
   type RESTPatchAPIInteractionOriginalResponseResult,
   type RESTPostAPIInteractionCallbackWithResponseResult,
   Routes,
 } from 'discord.js'
-import { wasAnswered } from './errors.ts'
+import { isGone, wasAnswered } from './errors.ts'
 import { type Message, sentenceMessage } from './message.ts'
 
 /** After this long without an answer Discord is told to wait: of its three seconds some are spent on the way. */
@@ -20,12 +20,12 @@ type Deferral = InteractionResponseType.DeferredChannelMessageWithSource | Inter
 
 export class Reply {
   readonly #rest: REST
-  readonly #interaction: BaseInteraction
-  readonly #deferral: Deferral
+  readonly #interaction: APIInteraction
+  #deferral: Deferral
   readonly #timer: NodeJS.Timeout
   #deferred: Promise<unknown> | undefined
 
-  constructor(rest: REST, interaction: BaseInteraction, deferral: Deferral) {
+  constructor(rest: REST, interaction: APIInteraction, deferral: Deferral) {
     this.#rest = rest
     this.#interaction = interaction
     this.#deferral = deferral
@@ -43,10 +43,25 @@ export class Reply {
     return (edited as RESTPatchAPIInteractionOriginalResponseResult).id
   }
 
-  /** Answers with a sentence that only this person sees. */
-  async tell(sentence: string): Promise<void> {
+  /** Draws the message whose button was clicked. */
+  async update({ body, files }: Message): Promise<void> {
+    await this.#changeClicked()
+    await this.#rest.patch(this.#original(), { auth: false, body, files: [...files] })
+  }
+
+  /** Removes the message whose button was clicked. */
+  async removeClicked(): Promise<void> {
+    await this.#changeClicked()
+    await this.remove()
+  }
+
+  /**
+   * Answers with a sentence that only this person sees.
+   * @param line what they typed, given back to be mended
+   */
+  async tell(sentence: string, line?: string): Promise<void> {
     clearTimeout(this.#timer)
-    const body = sentenceMessage(sentence)
+    const body = sentenceMessage(sentence, line)
     if (!this.#deferred) {
       await this.#callback({ type: InteractionResponseType.ChannelMessageWithSource, data: body })
       return
@@ -54,8 +69,8 @@ export class Reply {
     await this.#deferred
     // Whether a message is ephemeral is settled when it is announced, so the announced one goes first.
     if (this.#deferral === InteractionResponseType.DeferredChannelMessageWithSource) await this.remove()
-    const { applicationId, token } = this.#interaction
-    await this.#rest.post(Routes.webhook(applicationId, token), { auth: false, body })
+    const { application_id, token } = this.#interaction
+    await this.#rest.post(Routes.webhook(application_id, token), { auth: false, body })
   }
 
   /** Answers a button without a message: what it changed is shown where the button stands. */
@@ -64,9 +79,18 @@ export class Reply {
     await this.#defer()
   }
 
-  /** Removes the message that answers the interaction, or the one whose button was clicked after `done`. */
+  /** Removes the message that answers the interaction, or the one whose button was clicked after `done`, unless it is gone. */
   async remove(): Promise<void> {
-    await this.#rest.delete(this.#original(), { auth: false })
+    await this.#rest.delete(this.#original(), { auth: false }).catch((error) => {
+      if (!isGone(error)) throw error
+    })
+  }
+
+  /** Of an answer that was announced already, that one is changed instead. */
+  async #changeClicked(): Promise<void> {
+    clearTimeout(this.#timer)
+    if (!this.#deferred) this.#deferral = InteractionResponseType.DeferredMessageUpdate
+    await this.#defer()
   }
 
   #defer(): Promise<unknown> {
@@ -94,6 +118,6 @@ export class Reply {
   }
 
   #original() {
-    return Routes.webhookMessage(this.#interaction.applicationId, this.#interaction.token)
+    return Routes.webhookMessage(this.#interaction.application_id, this.#interaction.token)
   }
 }

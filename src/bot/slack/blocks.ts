@@ -19,15 +19,18 @@ const MAX_PROMPT = 4000
 const MAX_NEGATIVE = 2000
 const MAX_ALT_IN_ALL = 2000
 const MAX_FALLBACK = 300
+const MAX_CODE = 8000
 const BAR_LENGTH = 12
 const MAX_BUTTONS_IN_A_ROW = 5
 
 /** `files` are the ids of the uploaded pictures, in order; without them the view is drawn without pictures. */
 export function messageOf(view: View, files: readonly string[] = []): Message {
   return {
-    text: escapeText(shorten(`${view.authorName}: ${view.prompt} · ${view.status}`, MAX_FALLBACK)),
+    text: escapeText(
+      shorten(`${view.authorName}: ${[view.prompt, view.status].filter(Boolean).join(' · ')}`, MAX_FALLBACK),
+    ),
     blocks: [
-      richText(promptOf(view), statusOf(view)),
+      richText(...(view.prompt === '' ? [] : [promptOf(view)]), statusOf(view)),
       { type: 'context', elements: [plainText(shorten(detailsOf(view), MAX_NEGATIVE))] },
       ...files.map((file, index) => imageOf(view, index, file)),
       ...rowsOf(view.actions).map(actionsOf),
@@ -40,10 +43,11 @@ export function sentence(text: string): Message {
   return { text: escapeText(text), blocks: [richText(section(text))] }
 }
 
-/** A sentence with something to copy below it. */
+/** A sentence with something to copy below it, unless that is longer than a message may be. */
 export function sentenceWithCode(text: string, code: string): Message {
+  if (jsonLength(code) > MAX_CODE) return sentence(text)
   return {
-    text: escapeText(`${text}\n${code}`),
+    text: escapeText(text),
     blocks: [richText(section(text), { type: 'rich_text_preformatted', elements: [{ type: 'text', text: code }] })],
   }
 }

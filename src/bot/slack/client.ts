@@ -22,9 +22,13 @@ export function clientOptions(apiUrl: string, logger: Logger): ClientOptions {
   }
 }
 
-/** Slack counts calls by method, and a client that waits out one method's limit holds back all its calls; hence three. */
+/** Slack counts calls by method, and a client that waits out one method's limit holds back all its calls; hence several. */
 export interface Clients {
   readonly web: webApi.WebClient
+  /** For new messages: none is sent again blindly, since the first may stand though its answer was lost. */
+  readonly posts: webApi.WebClient
+  /** For looking back; past the limit it fails with a `WebAPIRateLimitedError`. */
+  readonly history: webApi.WebClient
   /** For the edits that bring an answer; they wait as long as Slack asks. */
   readonly edits: webApi.WebClient
   /** For the edits that only show progress; past the limit they fail with a `WebAPIRateLimitedError`. */
@@ -34,6 +38,8 @@ export interface Clients {
 export function clientsOf(botToken: string, options: ClientOptions): Clients {
   return {
     web: new webApi.WebClient(botToken, options),
+    posts: new webApi.WebClient(botToken, { ...options, retryConfig: { retries: 0 } }),
+    history: new webApi.WebClient(botToken, { ...options, rejectRateLimitedCalls: true, retryConfig: { retries: 0 } }),
     edits: new webApi.WebClient(botToken, options),
     progress: new webApi.WebClient(botToken, { ...options, rejectRateLimitedCalls: true }),
   }

@@ -9,6 +9,7 @@ export function helpMessage(command: string, options: readonly Option[]): Messag
     `${command} a red apple --seed 7 --ar 16:9 --no leaves`,
     `${command}                 opens a form`,
     `${command} show JOB        shows a job again, to you alone`,
+    `${command} queue           says what is waiting`,
     '',
     ...flags,
   ]

@@ -1,23 +1,25 @@
-/** Slack delivers an event again when it saw no acknowledgement; this lets each through once. */
+/** Slack delivers an event again when it saw no acknowledgement, and so may whoever overheard one; each is let through once. */
 
 import type { AnyMiddlewareArgs, Middleware } from '@slack/bolt'
-import type { Delivery } from './connection.ts'
+import { type Delivery, SIGNATURE_MS } from './connection.ts'
 
-/** Further attempts come within minutes. */
-const REMEMBERED = 1000
+/** As long as a signature can be good: from its time in the future to its time in the past. */
+const REMEMBERED_MS = 2 * SIGNATURE_MS + 60_000
 
 export function onceEach(): Middleware<AnyMiddlewareArgs, Delivery> {
-  const seen = new Set<string>()
-  return async ({ context: { deliveryId, mayRepeat }, next, ...args }) => {
-    if (mayRepeat && seen.has(deliveryId)) {
+  /** When each was seen, oldest first, by `performance.now()`. */
+  const seen = new Map<string, number>()
+  return async ({ context: { deliveryId }, next, ...args }) => {
+    const now = performance.now()
+    for (const [id, at] of seen) {
+      if (now - at < REMEMBERED_MS) break
+      seen.delete(id)
+    }
+    if (seen.has(deliveryId)) {
       if ('ack' in args) await args.ack?.()
       return
     }
-    seen.add(deliveryId)
-    for (const oldest of seen) {
-      if (seen.size <= REMEMBERED) break
-      seen.delete(oldest)
-    }
+    seen.set(deliveryId, now)
     try {
       await next()
     } catch (error) {

@@ -3,13 +3,10 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { webApi } from '@slack/bolt'
 import type { Log } from '../platform.ts'
-import { codeOf } from './errors.ts'
+import { codeOf, passes } from './errors.ts'
 import { withoutSecrets } from './logger.ts'
 
 const MAX_PAUSE_MS = 30_000
-
-/** Slack's own troubles, which pass; every other code is about the token. */
-const PASSING = new Set(['fatal_error', 'internal_error', 'ratelimited', 'request_timeout', 'service_unavailable'])
 
 /**
  * Calls until Slack answers.
@@ -24,7 +21,7 @@ export async function persist<T>(
       return await call()
     } catch (error) {
       const code = codeOf(error)
-      if (code && !PASSING.has(code)) throw new Error(`Slack refused (${code}); ${advice}`)
+      if (code && !passes(code)) throw new Error(`Slack refused (${code}); ${advice}`)
       const pause = Math.min(1000 * 2 ** attempt, MAX_PAUSE_MS)
       log(`slack: cannot be reached (${reasonOf(error)}); trying again in ${pause / 1000} s`)
       await delay(pause, undefined, { signal })

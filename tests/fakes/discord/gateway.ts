@@ -6,6 +6,7 @@ import type { Body } from './contract.ts'
 
 interface Session {
   readonly id: string
+  readonly shard: readonly [index: number, count: number]
   readonly events: Body[]
   socket: WebSocket | undefined
 }
@@ -25,8 +26,13 @@ export class Gateway {
   readonly #sockets: WebSocketServer
   readonly #options: GatewayOptions
   readonly #sessions: Session[] = []
+  #made = 0
   /** Closes every identify with this code, such as 4004. */
   refusal: number | undefined
+  /** The fewest shards that may serve; with fewer nobody is let in. */
+  shards = 1
+  /** What the next `READY` says, once. */
+  spoiledReady: unknown
   readonly problems: string[] = []
 
   constructor(server: Server, options: GatewayOptions) {
@@ -39,15 +45,24 @@ export class Gateway {
     })
   }
 
-  /** Sends an event to every session; one whose connection is lost gets it when it resumes. */
+  /** Sends an event to the first shard; one whose connection is lost gets it when it resumes. */
   dispatch(t: string, d: Body): void {
-    for (const session of this.#sessions) this.#dispatchTo(session, t, d)
+    for (const session of this.#sessions) if (session.shard[0] === 0) this.#dispatchTo(session, t, d)
+  }
+
+  get signedIn(): string[] {
+    return this.#sessions.map(({ shard: [index, count] }) => `${index} of ${count}`).sort()
+  }
+
+  send(frame: string | Buffer): void {
+    for (const socket of this.#sockets.clients) socket.send(frame)
   }
 
   /** Cuts every connection in the way that lets sessions resume. */
-  drop(): void {
+  drop(code = 4000): void {
     for (const session of this.#sessions) session.socket = undefined
-    for (const socket of this.#sockets.clients) socket.close(4000)
+    if (code === 4011) this.#sessions.length = 0
+    for (const socket of this.#sockets.clients) socket.close(code)
   }
 
   stop(): void {
@@ -67,16 +82,22 @@ export class Gateway {
     if (index >= 0 && code === 1000) this.#sessions.splice(index, 1)
   }
 
-  #identify(socket: WebSocket, { token, intents }: Body): void {
-    const refusal = token === this.#options.token ? this.refusal : 4004
+  #identify(socket: WebSocket, { token, intents, shard = [0, 1] }: Body): void {
+    const tooFew = shard[1] < this.shards ? 4011 : undefined
+    const refusal = token === this.#options.token ? (this.refusal ?? tooFew) : 4004
     if (refusal !== undefined) {
       socket.close(refusal)
       return
     }
     if (intents !== GUILDS_INTENT) this.problems.push(`intents ${intents}: the Guilds intent alone is expected`)
-    const session: Session = { id: String(this.#sessions.length + 1), events: [], socket }
-    this.#sessions.push(session)
     const { ready, greeting, url } = this.#options
+    if (this.spoiledReady !== undefined) {
+      send(socket, { op: 0, s: 1, t: 'READY', d: this.spoiledReady })
+      this.spoiledReady = undefined
+      return
+    }
+    const session: Session = { id: String(++this.#made), shard, events: [], socket }
+    this.#sessions.push(session)
     this.#dispatchTo(session, 'READY', { v: 10, session_id: session.id, resume_gateway_url: url, ...ready })
     for (const { t, d } of greeting) this.#dispatchTo(session, t, d)
   }

@@ -9,7 +9,7 @@ import type { AddressInfo } from 'node:net'
 import { Gateway } from './gateway.ts'
 import { Member } from './member.ts'
 import type { FakeMessage } from './message.ts'
-import { type Answer, Rest } from './rest.ts'
+import { type Answer, type Filter, Rest } from './rest.ts'
 import { type Channel, userOf, World } from './world.ts'
 
 export type { Member } from './member.ts'
@@ -53,7 +53,8 @@ export class FakeDiscord {
       greeting: [{ t: 'GUILD_CREATE', d: { id: guild, name: 'Friends', members: [], channels: [], roles: [] } }],
     })
     server.on('request', async (incoming, response) => {
-      const { status, body, headers }: Answer = await this.#rest.answer(incoming)
+      const { status, body, headers, isLost }: Answer = await this.#rest.answer(incoming)
+      if (isLost) return void response.socket?.destroy()
       response.writeHead(status, { ...(body !== undefined && { 'content-type': 'application/json' }), ...headers })
       response.end(body === undefined ? undefined : JSON.stringify(body))
     })
@@ -93,19 +94,65 @@ export class FakeDiscord {
   member(username: string, nick: string | null = null): Member {
     const dispatch = (event: string, data: unknown) => {
       this.#last = { event, data }
+      // A guild belongs to one shard; here any will do.
       this.#gateway.dispatch(event, data)
     }
     return new Member(this.#world, dispatch, { id: this.#world.snowflake(), username, nick }, this.channel)
   }
 
-  /** Another channel: `guild` text, in the one guild or another, `dm` with the bot, `group` of people without it. */
-  newChannel(kind: 'guild' | 'dm' | 'group', guild?: string): Channel {
-    return this.#world.channel(({ guild: 0, dm: 1, group: 3 } as const)[kind], guild)
+  /**
+   * Another channel: `guild` text, in the one guild or another, a `thread` in it, `dm` with the bot, `group` of people without it, `foreign` text in a
+   * guild that did not install it.
+   */
+  newChannel(kind: 'guild' | 'thread' | 'dm' | 'group' | 'foreign', guild?: string): Channel {
+    const type = ({ guild: 0, thread: 11, dm: 1, group: 3, foreign: 0 } as const)[kind]
+    return this.#world.channel(type, { isForeign: kind === 'foreign', ...(guild && { guild }) })
   }
 
   /** The id of another guild. */
   newGuild(): string {
     return this.#world.snowflake()
+  }
+
+  /** The next interactions were made so long ago. */
+  ageInteractions(ms: number): void {
+    this.#world.interactionAgeMs = ms
+  }
+
+  /** The bot's token ends. */
+  revokeToken(): void {
+    this.#rest.revoked = true
+  }
+
+  /** Refuses what `filter` gives a code for. */
+  refuseMessages(filter: Filter): void {
+    this.#rest.filter = filter
+  }
+
+  /** The next message that is posted stands, but the bot never hears of it. */
+  loseNextAnswer(): void {
+    this.#rest.loseAnswer = true
+  }
+
+  /** Discord recommends so many shards, and the gateway takes no fewer. */
+  requireShards(count: number): void {
+    this.#rest.shards = count
+    this.#gateway.shards = count
+  }
+
+  /** The shards that are signed in, as `index of count`. */
+  get shards(): string[] {
+    return this.#gateway.signedIn
+  }
+
+  /** Sends a frame as it stands to every connection; what is no text is sent as bytes. */
+  sendFrame(frame: string | Buffer): void {
+    this.#gateway.send(frame)
+  }
+
+  /** The next `READY` is this in place of the true one. */
+  spoilReady(data: unknown): void {
+    this.#gateway.spoiledReady = data
   }
 
   /** Fifteen minutes pass for every interaction so far. */
@@ -143,9 +190,9 @@ export class FakeDiscord {
     this.#gateway.refusal = code
   }
 
-  /** Cuts the gateway's connections; the client may resume. */
-  dropConnections(): void {
-    this.#gateway.drop()
+  /** Cuts the gateway's connections; after most codes the client may resume. */
+  dropConnections(code?: number): void {
+    this.#gateway.drop(code)
   }
 
   /** The last event comes once more, as happens when a session resumes. */

@@ -77,14 +77,23 @@ export class Member {
     return (await this.#interact(3, { custom_id: customId, component_type: 2 }, message)) as FakeMessage
   }
 
-  /** Everything that only this person was told, oldest first. */
+  /** Everything that only this person was told, oldest first, without what was given back to be copied. */
   get told(): string[] {
-    return [...this.#world.whispers].filter(([, { id }]) => id === this.id).map(([{ text }]) => text)
+    return this.#whispers.map(({ text }) => text.replaceAll('\n[codeBlock]', ''))
+  }
+
+  /** What was given back to be copied, in the order of `told`. */
+  get givenBack(): string[] {
+    return this.#whispers.flatMap(({ codes }) => codes)
   }
 
   /** Resolves when this person was told something like it. */
   async hears(pattern: RegExp): Promise<void> {
     while (!this.told.some((text) => pattern.test(text))) await once(this.#world, 'message')
+  }
+
+  get #whispers(): FakeMessage[] {
+    return [...this.#world.whispers].filter(([, { id }]) => id === this.id).map(([message]) => message)
   }
 
   #command(command: string): Body {
@@ -126,8 +135,8 @@ export class Member {
         : { user }),
       app_permissions: String(PERMISSIONS | (channel.botAttaches ? ATTACH_FILES : 0n)),
       attachment_size_limit: this.#world.attachmentLimit,
-      authorizing_integration_owners: guild ? { 0: guild } : { 1: this.id },
-      context: { 0: 0, 1: 1, 3: 2 }[channel.type],
+      authorizing_integration_owners: guild && !channel.isForeign ? { 0: guild } : { 1: this.id },
+      context: { 0: 0, 1: 1, 3: 2, 11: 0 }[channel.type],
       entitlements: [],
       locale: 'en-GB',
     }

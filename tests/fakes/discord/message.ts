@@ -54,6 +54,11 @@ export class FakeMessage {
       .replace(/[\u2068\u2069]/g, '')
   }
 
+  /** What stands in blocks of code, to be copied. */
+  get codes(): string[] {
+    return parse(this.content, 'normal').flatMap(({ type, content }: Body) => (type === 'codeBlock' ? [content] : []))
+  }
+
   customId(label: string): string {
     const button = this.components.flatMap(({ components }) => components).find((button) => button.label === label)
     if (!button) throw new Error(`There is no button ${label}, only ${JSON.stringify(this.buttons)}`)

@@ -10,12 +10,14 @@ import {
   type UploadedFile,
 } from './contract.ts'
 import type { FakeMessage } from './message.ts'
+import { ERRORS, Refusal } from './refusal.ts'
 import { type Interaction, userOf, type World } from './world.ts'
 
 export interface Answer {
   readonly status: number
   readonly body?: Body
   readonly headers?: Record<string, string> | undefined
+  readonly isLost?: boolean
 }
 
 interface Request {
@@ -27,30 +29,16 @@ interface Request {
   readonly files: readonly UploadedFile[]
 }
 
-/** Discord's errors by their code. https://discord.com/developers/docs/topics/opcodes-and-status-codes */
-const ERRORS = {
-  0: [401, '401: Unauthorized'],
-  10003: [404, 'Unknown Channel'],
-  10008: [404, 'Unknown Message'],
-  10015: [404, 'Unknown Webhook'],
-  10062: [404, 'Unknown interaction'],
-  40005: [413, 'Request entity too large'],
-  40060: [400, 'Interaction has already been acknowledged.'],
-  50001: [403, 'Missing Access'],
-  50006: [400, 'Cannot send an empty message'],
-  50013: [403, 'Missing Permissions'],
-  50027: [401, 'Invalid Webhook Token'],
-  50035: [400, 'Invalid Form Body'],
-} as const satisfies Record<number, readonly [number, string]>
-
-class Refusal extends Error {
-  readonly code: keyof typeof ERRORS
-
-  constructor(code: keyof typeof ERRORS) {
-    super(ERRORS[code][1])
-    this.code = code
-  }
+/** What a filter looks at. */
+export interface Sent {
+  readonly method: string
+  readonly path: string
+  readonly content: string
+  readonly files: readonly UploadedFile[]
 }
+
+/** The code to refuse it with, if any. */
+export type Filter = (sent: Sent) => keyof typeof ERRORS | undefined
 
 export class Rest {
   readonly #world: World
@@ -68,6 +56,13 @@ export class Rest {
   refuse = 0
   /** Answers to interactions come too late. */
   late = false
+  /** Looks at every message that is created or edited. */
+  filter: Filter = () => undefined
+  /** The next creation of a message is done, but its answer is lost. */
+  loseAnswer = false
+  shards = 1
+  /** The bot's token is good for nothing any more. */
+  revoked = false
   readonly #buckets = new Map<string, { remaining: number; resetAt: number }>()
   readonly #nonces = new Map<string, FakeMessage>()
 
@@ -83,7 +78,10 @@ export class Rest {
     const limits = this.#limits(request)
     if (limits.status === 429) return limits
     try {
-      return { status: 200, ...(await this.#route(request)), headers: limits.headers }
+      const answer = { status: 200, ...(await this.#route(request)), headers: limits.headers }
+      if (!this.loseAnswer || request.method !== 'POST' || !/\/messages$/.test(request.path)) return answer
+      this.loseAnswer = false
+      return { ...answer, isLost: true }
     } catch (error) {
       if (!(error instanceof Refusal)) throw error
       return {
@@ -110,10 +108,10 @@ export class Rest {
       case 'DELETE webhooks':
         return this.#webhook(request, parts[2]!, parts[4])
     }
-    if (request.authorization !== `Bot ${this.#token}`) throw new Refusal(0)
+    if (this.revoked || request.authorization !== `Bot ${this.#token}`) throw new Refusal(0)
     switch (`${method} ${parts[0]}`) {
       case 'GET gateway':
-        return { body: { url: this.#gatewayUrl(), shards: 1, session_start_limit: SESSIONS } }
+        return { body: { url: this.#gatewayUrl(), shards: this.shards, session_start_limit: SESSIONS } }
       case 'GET applications':
         return { body: { id: this.#world.application, name: 'Seedling', flags: 0 } }
       case 'PUT applications':
@@ -153,6 +151,7 @@ export class Rest {
     const interaction = this.#world.interactions.get(token)
     if (!interaction) throw new Refusal(10015)
     if (interaction.expired) throw new Refusal(50027)
+    if (interaction.channel.deleted) throw new Refusal(10003)
     if (interaction.answer === undefined) throw new Refusal(10015)
     if (method === 'POST') return { body: this.#json(this.#followUp(interaction, request)) }
     const message = id === '@original' ? interaction.original : this.#world.messages.get(id!)
@@ -177,10 +176,16 @@ export class Rest {
     const { method, body, files } = request
     const channel = this.#world.channels.get(channelId)
     if (!channel || channel.deleted) throw new Refusal(10003)
-    if (!channel.botSees) throw new Refusal(50001)
-    if (method === 'POST') return { body: this.#json(this.#create(request, channelId, channel.botAttaches)) }
+    // A conversation among people is unknown to a bot; a server's channel is closed to it.
+    if (!channel.botSees) throw new Refusal(channel.type === 3 ? 10003 : 50001)
+    if (method === 'POST') {
+      if (channel.isLocked) throw new Refusal(50083)
+      channel.isArchived = false
+      return { body: this.#json(this.#create(request, channelId, channel.botAttaches)) }
+    }
     const message = this.#world.messages.get(id!)
     if (!message || message.deleted || message.ephemeral) throw new Refusal(10008)
+    if (channel.isArchived && method !== 'GET') throw new Refusal(50083)
     if (method === 'DELETE') {
       message.delete()
       return { status: 204 }
@@ -211,6 +216,9 @@ export class Rest {
 
   /** Refuses what Discord refuses, and keeps what is wrong, for a test to see. */
   #check(problems: readonly string[], { method, path, body, files }: Request): void {
+    const content = String(body?.content ?? body?.data?.content ?? '')
+    const refused = this.filter({ method, path, content, files })
+    if (refused) throw new Refusal(refused)
     const bytes = files.map(({ data }) => data.length)
     if (bytes.some((size) => size > this.#world.attachmentLimit)) throw new Refusal(40005)
     const all = [
@@ -258,7 +266,7 @@ export class Rest {
   }
 }
 
-const SESSIONS = { total: 1000, remaining: 1000, reset_after: 0, max_concurrency: 1 }
+const SESSIONS = { total: 1000, remaining: 1000, reset_after: 0, max_concurrency: 16 }
 
 /** Discord takes JSON, or a form whose `payload_json` is the JSON and whose `files[n]` are the files. */
 async function read(incoming: IncomingMessage): Promise<Request> {

@@ -7,9 +7,15 @@ import { FakeMessage } from './message.ts'
 
 export interface Channel {
   readonly id: string
-  /** 0 a guild's text channel, 1 a direct message with the bot, 3 a group of people without the bot. */
-  readonly type: 0 | 1 | 3
+  /** 0 a guild's text channel, 1 a direct message with the bot, 3 a group of people without the bot, 11 a thread. */
+  readonly type: 0 | 1 | 3 | 11
   readonly guild: string | undefined
+  /** Members use the bot there though their guild did not install it. */
+  readonly isForeign: boolean
+  /** Nothing in it may be changed, until somebody posts. */
+  isArchived: boolean
+  /** Nor may anybody without special permission post. */
+  isLocked: boolean
   /** The bot may look at it with its own token. */
   botSees: boolean
   /** The bot may attach files in it. */
@@ -55,20 +61,30 @@ export class World extends EventEmitter<{ message: [FakeMessage] }> {
   commands: Body[] = []
   /** By message: the only person who sees it. */
   readonly whispers = new Map<FakeMessage, Person>()
+  /** How long ago the next interactions were made: they came late, or have little time left. */
+  interactionAgeMs = 0
   /** What one file may have in bytes. */
   attachmentLimit = 10 * 2 ** 20
 
   /** As large as Discord's, so that whoever takes them for numbers is found out. */
-  snowflake(): string {
-    return String((BigInt(Date.now() - EPOCH) << 22n) + BigInt(++this.#snowflakes))
+  snowflake(ageMs = 0): string {
+    return String((BigInt(Date.now() - ageMs - EPOCH) << 22n) + BigInt(++this.#snowflakes))
   }
 
-  channel(type: Channel['type'], guild = this.guild): Channel {
+  channel(
+    type: Channel['type'],
+    { isForeign = false, guild: given }: { isForeign?: boolean; guild?: string } = {},
+  ): Channel {
+    const home = given ?? (isForeign ? this.snowflake() : this.guild)
+    const guild = type === 0 || type === 11 ? home : undefined
     const channel = {
       id: this.snowflake(),
       type,
-      guild: type === 0 ? guild : undefined,
-      botSees: type !== 3,
+      guild,
+      isForeign,
+      isArchived: false,
+      isLocked: false,
+      botSees: type !== 3 && !isForeign,
       botAttaches: true,
       deleted: false,
     }
@@ -91,7 +107,7 @@ export class World extends EventEmitter<{ message: [FakeMessage] }> {
   interaction(fields: Pick<Interaction, 'person' | 'channel' | 'target' | 'answered'>): Interaction {
     const token = randomBytes(32).toString('base64url')
     const interaction = {
-      id: this.snowflake(),
+      id: this.snowflake(this.interactionAgeMs),
       token,
       answer: undefined,
       original: fields.target,

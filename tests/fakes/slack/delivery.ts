@@ -54,6 +54,11 @@ export class SocketDelivery implements Delivery {
     return this.#send({ ...this.#last!, retry_attempt: 1 })
   }
 
+  /** Something that Slack does not send. */
+  garbage(text: string): void {
+    for (const socket of this.#sockets) socket.send(text)
+  }
+
   /** Slack moves its connections now and then; resolves when the app is back. */
   async refresh(): Promise<void> {
     const back = once(this.#events, 'connection')
@@ -75,6 +80,12 @@ export class SocketDelivery implements Delivery {
   }
 }
 
+export interface Forged {
+  readonly secret?: string
+  readonly time?: number
+  readonly headers?: Record<string, string>
+}
+
 export class HttpDelivery implements Delivery {
   readonly #url: string
   readonly #signingSecret: string
@@ -94,14 +105,19 @@ export class HttpDelivery implements Delivery {
     return this.#acked(await this.send(this.#last!, { headers: { 'x-slack-retry-num': '1' } }))
   }
 
+  /** A signed request with any body. */
+  async post(body: string, type = 'application/x-www-form-urlencoded'): Promise<Response> {
+    return this.#post(body, { headers: { 'content-type': type } })
+  }
+
   /** A request whose time or signature may be wrong. */
-  async send(
-    { type, payload }: Event,
-    forged: { readonly secret?: string; readonly time?: number; readonly headers?: Record<string, string> } = {},
-  ): Promise<Response> {
+  async send({ type, payload }: Event, forged: Forged = {}): Promise<Response> {
     const fields =
       type === 'slash_commands' ? (payload as Record<string, string>) : { payload: JSON.stringify(payload) }
-    const body = new URLSearchParams(fields).toString()
+    return this.#post(new URLSearchParams(fields).toString(), forged)
+  }
+
+  async #post(body: string, forged: Forged): Promise<Response> {
     const time = forged.time ?? Math.floor(Date.now() / 1000)
     const hmac = createHmac('sha256', forged.secret ?? this.#signingSecret)
     const headers = {

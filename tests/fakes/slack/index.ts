@@ -132,6 +132,11 @@ export class FakeSlack {
     await this.#socketDelivery.refresh()
   }
 
+  /** The app's websocket carries something that is no event. */
+  sendsGarbage(text: string): void {
+    this.#socketDelivery.garbage(text)
+  }
+
   /** The connections of the app end. */
   disconnects(): void {
     this.#socketDelivery.disconnect()

@@ -28,6 +28,7 @@ export class Person {
     this.user = user
     this.#home = home
     this.direct = slack.workspace.addChannel('directmessage', 'direct', true)
+    slack.workspace.directs.set(user.id, this.direct)
   }
 
   /** Types a command; resolves when Slack has its acknowledgement. */
@@ -66,6 +67,11 @@ export class Person {
 
   /** Clicks a button by its label. */
   async clicks(message: Message, label: string): Promise<void> {
+    await this.#slack.delivery.deliver(this.click(message, label))
+  }
+
+  /** The event that a click is. */
+  click(message: Message, label: string): Event {
     const { workspace } = this.#slack
     const { channel, ts, content } = message
     const isEphemeral = message.onlyFor !== undefined
@@ -77,14 +83,20 @@ export class Person {
       channel: { id: channel.id, name: channel.name },
       ...(!isEphemeral && { message: { type: 'message', ts, user: workspace.bot.userId, ...content } }),
       state: { values: {} },
-      response_url: this.#responseUrl(channel),
+      response_url: this.#responseUrl(channel, message),
       actions: [{ type: 'button', block_id: 'b', action_ts: ts, ...message.button(label) }],
     }
-    await this.#slack.delivery.deliver({ type: 'interactive', payload })
+    return { type: 'interactive', payload }
   }
 
   /** Picks the app's global shortcut while reading `channel`. */
   async opensShortcut(channel = this.#home): Promise<Form> {
+    await this.#slack.delivery.deliver(this.shortcut(channel))
+    return this.seesForm()
+  }
+
+  /** The event that the shortcut is. */
+  shortcut(channel = this.#home): Event {
     const [callback_id] = this.#slack.shortcuts
     const payload = {
       type: 'shortcut',
@@ -93,8 +105,7 @@ export class Person {
       trigger_id: this.#trigger(channel),
       action_ts: '1',
     }
-    await this.#slack.delivery.deliver({ type: 'interactive', payload })
-    return this.seesForm()
+    return { type: 'interactive', payload }
   }
 
   /** The next form that opens for this person. */
@@ -170,10 +181,10 @@ export class Person {
     return id
   }
 
-  #responseUrl(channel: Channel): string {
+  #responseUrl(channel: Channel, clicked?: Message): string {
     const { api, workspace } = this.#slack
     const id = String(workspace.next())
-    api.responseUrls.set(id, { user: this.user.id, channel, left: 5 })
+    api.responseUrls.set(id, { user: this.user.id, channel, left: 5, ...(clicked && { clicked }) })
     return `${api.origin}/response/${id}`
   }
 }

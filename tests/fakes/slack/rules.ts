@@ -146,6 +146,10 @@ const whole = z.string().regex(/^\d+$/).transform(Number)
 const ts = z.string().regex(/^\d{10}\.\d{6}$/)
 
 const content = { text: z.string().min(1).max(LIMITS.text), blocks: json(blocks) }
+/** https://docs.slack.dev/messaging/message-metadata */
+const metadata = json(
+  z.strictObject({ event_type: z.string().min(1), event_payload: z.record(z.string(), z.unknown()) }),
+).optional()
 const reading = { parse: z.enum(['none', 'full']).default('none'), link_names: flag.default(false) }
 
 /** The methods with their arguments, and the scope that each needs. */
@@ -158,16 +162,39 @@ export const methods = {
       channel: z.string(),
       ...content,
       ...reading,
+      metadata,
       mrkdwn: flag.default(true),
       unfurl_links: flag.default(false),
       unfurl_media: flag.default(true),
     }),
   },
-  'chat.update': { scope: 'chat:write', args: z.strictObject({ channel: z.string(), ts, ...content, ...reading }) },
+  'chat.update': {
+    scope: 'chat:write',
+    args: z.strictObject({ channel: z.string(), ts, ...content, ...reading, metadata }),
+  },
   'chat.delete': { scope: 'chat:write', args: z.strictObject({ channel: z.string(), ts }) },
   'chat.postEphemeral': {
     scope: 'chat:write',
     args: z.strictObject({ channel: z.string(), user: z.string(), ...content, ...reading }),
+  },
+  // The scope depends on the kind of channel.
+  'conversations.history': {
+    scope: undefined,
+    args: z.strictObject({
+      channel: z.string(),
+      oldest: z
+        .string()
+        .regex(/^\d+(\.\d+)?$/)
+        .optional(),
+      latest: z
+        .string()
+        .regex(/^\d+(\.\d+)?$/)
+        .optional(),
+      inclusive: flag.default(false),
+      limit: whole.pipe(z.number().min(1).max(999)).default(100),
+      cursor: z.string().optional(),
+      include_all_metadata: flag.default(false),
+    }),
   },
   'views.open': { scope: undefined, args: z.strictObject({ trigger_id: z.string(), view: json(modal) }) },
   'files.getUploadURLExternal': {
@@ -195,6 +222,12 @@ export const reply = z.strictObject({
   text: content.text,
   blocks,
 })
+
+/** What a click's response URL may do to the message that was clicked. */
+export const change = z.union([
+  z.strictObject({ delete_original: z.literal(true) }),
+  z.strictObject({ replace_original: z.literal(true), text: content.text, blocks }),
+])
 
 export const viewErrors = z.strictObject({
   response_action: z.literal('errors'),

@@ -2,7 +2,8 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { buffer } from 'node:stream/consumers'
-import { type Args, type Method, type Modal, methods, reply } from './rules.ts'
+import { z } from 'zod'
+import { type Args, change, type Method, type Modal, methods, reply } from './rules.ts'
 import type { Channel, File, Message, Workspace } from './workspace.ts'
 
 export interface Credentials {
@@ -12,11 +13,13 @@ export interface Credentials {
   scopes: readonly string[]
 }
 
-/** In place of the true answer an error's code or a bare HTTP status; or the true one, late. */
+/** In place of the true answer an error's code or a bare HTTP status; or the true one, late or never. */
 export type Fault =
   | { readonly error: string }
   | { readonly status: number; readonly retryAfter?: number }
   | { readonly after: Promise<unknown> }
+  /** It is done, but the app never hears of it. */
+  | { readonly lost: true; readonly after?: Promise<unknown> }
 
 export interface Trigger {
   readonly user: string
@@ -44,7 +47,7 @@ export class WebApi {
   readonly modals: OpenModal[] = []
   readonly triggers = new Map<string, Trigger>()
   /** Response URLs by their last part, with the times they may still be used. */
-  readonly responseUrls = new Map<string, { user: string; channel: Channel; left: number }>()
+  readonly responseUrls = new Map<string, { user: string; channel: Channel; left: number; clicked?: Message }>()
   /** Times that `files.info` is asked about a new file before it shows a mimetype. */
   polls = 2
   origin = ''
@@ -77,6 +80,13 @@ export class WebApi {
     this.calls.push({ method, args })
     const fault = this.#faults.get(method)?.shift()
     this.#workspace.changed()
+    if (fault && 'lost' in fault) {
+      this.#answer(method, headers.authorization, args)
+      this.#workspace.changed()
+      await fault.after
+      response.socket?.destroy()
+      return
+    }
     if (fault && 'after' in fault) await fault.after
     if (fault && 'status' in fault) {
       const retry = fault.retryAfter === undefined ? {} : { 'retry-after': String(fault.retryAfter) }
@@ -135,7 +145,24 @@ export class WebApi {
       this.#checkFiles(content.blocks)
       if (content.unfurl_links || content.unfurl_media) this.violations.push('chat.postMessage: links would unfurl')
       const message = this.#workspace.addMessage(this.#writable(channel), content)
-      return { channel, ts: message.ts }
+      return { channel: message.channel.id, ts: message.ts }
+    },
+    'conversations.history': ({ channel, oldest, latest, inclusive, limit, include_all_metadata, cursor = '0' }) => {
+      const { kind } = this.#readable(channel)
+      const scope = { public: 'channels:history', private: 'groups:history', direct: 'im:history' }[kind]
+      if (!this.#credentials.scopes.includes(scope)) throw new Refusal('missing_scope')
+      const within = ({ ts }: Message) => {
+        const [from, to] = [Number(oldest ?? 0), Number(latest ?? Number.POSITIVE_INFINITY)]
+        return inclusive ? Number(ts) >= from && Number(ts) <= to : Number(ts) > from && Number(ts) < to
+      }
+      const all = this.#workspace.messages.filter((message) => message.isIn(channel) && within(message)).reverse()
+      const page = all.slice(Number(cursor), Number(cursor) + limit)
+      const next = Number(cursor) + limit < all.length ? String(Number(cursor) + limit) : ''
+      return {
+        messages: page.map((message) => message.toJSON(include_all_metadata)),
+        has_more: next !== '',
+        response_metadata: { next_cursor: next },
+      }
     },
     'chat.update': ({ channel, ts, ...content }) => {
       this.#checkFiles(content.blocks)
@@ -183,10 +210,16 @@ export class WebApi {
     },
   }
 
-  #writable(channel: string): Channel {
-    const found = this.#workspace.channels.get(channel)
+  #readable(channel: string): Channel {
+    // A user's id stands for the direct message with them.
+    const found = this.#workspace.channels.get(channel) ?? this.#workspace.directs.get(channel)
     if (!found || (!found.hasBot && found.kind !== 'public')) throw new Refusal('channel_not_found')
     if (!found.hasBot) throw new Refusal('not_in_channel')
+    return found
+  }
+
+  #writable(channel: string): Channel {
+    const found = this.#readable(channel)
     if (found.isArchived) throw new Refusal('is_archived')
     return found
   }
@@ -225,18 +258,23 @@ export class WebApi {
     response.writeHead(200).end('OK')
   }
 
-  /** A response URL: five messages in thirty minutes. */
+  /** A response URL: five messages in thirty minutes, or as many changes of the message that was clicked. */
   #respond(id: string, body: string, response: ServerResponse): void {
     const url = this.responseUrls.get(id)
-    const parsed = reply.safeParse(JSON.parse(body))
     if (!url || url.left === 0) return void response.writeHead(404).end('used_url')
+    const parsed = z.union([reply, change]).safeParse(JSON.parse(body))
     if (!parsed.success) {
       this.violations.push(`response_url: ${parsed.error.message}`)
       return void response.writeHead(400).end('invalid_payload')
     }
     url.left--
-    const { text, blocks } = parsed.data
-    this.#workspace.addMessage(url.channel, { text, blocks, ...asTyped }, url.user)
+    const { data } = parsed
+    if ('response_type' in data) {
+      this.#workspace.addMessage(url.channel, { text: data.text, blocks: data.blocks, ...asTyped }, url.user)
+    } else if (!url.clicked) {
+      this.violations.push('response_url: there is no message to change')
+    } else if ('delete_original' in data) url.clicked.isDeleted = true
+    else url.clicked.redraw({ text: data.text, blocks: data.blocks, ...asTyped })
     response.writeHead(200).end('ok')
   }
 }

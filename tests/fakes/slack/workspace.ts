@@ -34,7 +34,9 @@ export interface File {
   polls: number
 }
 
-type Content = Pick<Args<'chat.update'>, 'text' | 'blocks' | 'parse' | 'link_names'>
+type Content = Pick<Args<'chat.update'>, 'text' | 'blocks' | 'parse' | 'link_names'> & {
+  readonly metadata?: Args<'chat.update'>['metadata']
+}
 
 export class Message {
   readonly ts: string
@@ -59,9 +61,22 @@ export class Message {
   }
 
   redraw(content: Content): void {
-    this.content = content
+    // What an edit does not name stays.
+    this.content = { ...content, metadata: content.metadata ?? this.content.metadata }
     this.drawn++
     this.rung.push(...rung(content.text, content.blocks, content))
+  }
+
+  /** Whether everybody in the channel can see it. */
+  isIn(channel: string): boolean {
+    return this.channel.id === channel && !this.isDeleted && this.onlyFor === undefined
+  }
+
+  /** As `conversations.history` gives it. */
+  toJSON(withMetadata: boolean): object {
+    const { id: bot_id, userId: user } = this.#workspace.bot
+    const { text, blocks, metadata } = this.content
+    return { type: 'message', ts: this.ts, bot_id, user, text, blocks, ...(withMetadata && metadata && { metadata }) }
   }
 
   /** What stands there, a line a block. */
@@ -113,6 +128,8 @@ export class Workspace {
   readonly bot = { id: 'B0SEEDLING', userId: 'U0SEEDLING', name: 'seedling', appId: 'A0SEEDLING' }
   readonly users = new Map<string, User>()
   readonly channels = new Map<string, Channel>()
+  /** By user: the direct message with the bot. */
+  readonly directs = new Map<string, Channel>()
   readonly messages: Message[] = []
   readonly files = new Map<string, File>()
   readonly #changes = new EventEmitter()
@@ -131,7 +148,7 @@ export class Workspace {
   }
 
   addMessage(channel: Channel, content: Content, onlyFor?: string): Message {
-    const ts = `1700000000.${String(this.next()).padStart(6, '0')}`
+    const ts = `${Math.floor(Date.now() / 1000)}.${String(this.next()).padStart(6, '0')}`
     const message = new Message(this, channel, ts, content, onlyFor)
     this.messages.push(message)
     this.changed()
@@ -139,9 +156,7 @@ export class Workspace {
   }
 
   find(channel: string, ts: string): Message | undefined {
-    return this.messages.find(
-      (message) => message.channel.id === channel && message.ts === ts && !message.isDeleted && !message.onlyFor,
-    )
+    return this.messages.find((message) => message.isIn(channel) && message.ts === ts)
   }
 
   changed(): void {
