@@ -68,7 +68,7 @@ class Chat {
   asked = []
   refused = 0
   remarks = []
-  /** Counted as acknowledged, though not waited for. */
+  /** Acknowledged, and not waited for. */
   #uncounted = false
   #folder = mkdtempSync(join(tmpdir(), 'seedling-torture-'))
   #closing = []
@@ -128,7 +128,7 @@ class Chat {
 
   /** What became of it all. */
   async count() {
-    const row = { acknowledged: this.asked.length, refused: this.refused, lost: 0, failed: 0, twice: 0, wrong: 0 }
+    const row = { acknowledged: this.asked.length, refused: this.refused }
     const remark = [...this.remarks, ...new Set(this.discord.problems)].join('; ')
     if (this.#uncounted) return { ...row, remark }
     const ends = ({ message }) => isDrawn(message) || /Cancelled|Sorry/.test(message.text) || message.deleted
