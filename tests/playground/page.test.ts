@@ -499,7 +499,7 @@ describe.skipIf(missing)('the page', { timeout: 120_000 }, () => {
       for (const flags of ['', '--count 2', '--count 3', '--count 4', '--size 96x128', '--size 128x96 --count 4']) {
         await draw(page, `a box ${flags.replaceAll('--', '')}`, flags)
       }
-      await page.waitForFunction(LOADED)
+      await expect.poll(() => page.evaluate(LOADED), { timeout: WAIT_MS }).toBe(true)
       const scales = (await page.evaluate(SCALES)) as Scale[]
       expect(scales).toHaveLength(15)
       expect(
@@ -508,7 +508,7 @@ describe.skipIf(missing)('the page', { timeout: 120_000 }, () => {
       ).toEqual([])
       await pictures(page.locator('li.message').first()).click()
       await page.getByRole('dialog').waitFor()
-      await page.waitForFunction(LOADED)
+      await expect.poll(() => page.evaluate(LOADED), { timeout: WAIT_MS }).toBe(true)
       const alone = (await page.evaluate(SCALES)) as Scale[]
       expect(
         alone.filter((scale) => !isFair(scale)),
