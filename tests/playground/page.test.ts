@@ -72,12 +72,14 @@ const SCALES = `[...document.querySelectorAll(document.querySelector('dialog') ?
   pixelated: getComputedStyle(img).imageRendering === 'pixelated',
 }))`
 
+const LOADED = '[...document.images].every(({ naturalWidth }) => naturalWidth > 0)'
+
 function isFair({ across, down, pixelated }: Scale): boolean {
   const isWhole = Math.abs(across - Math.round(across)) < 0.02
   return Math.abs(across - down) < 0.02 && (!pixelated || isWhole)
 }
 
-describe.skipIf(missing)('the page', () => {
+describe.skipIf(missing)('the page', { timeout: 120_000 }, () => {
   let browser: Browser
   let house: House
   /** What no page may do: throw, or break its own security policy. */
@@ -497,6 +499,7 @@ describe.skipIf(missing)('the page', () => {
       for (const flags of ['', '--count 2', '--count 3', '--count 4', '--size 96x128', '--size 128x96 --count 4']) {
         await draw(page, `a box ${flags.replaceAll('--', '')}`, flags)
       }
+      await expect.poll(() => page.evaluate(LOADED), { timeout: WAIT_MS }).toBe(true)
       const scales = (await page.evaluate(SCALES)) as Scale[]
       expect(scales).toHaveLength(15)
       expect(
@@ -505,7 +508,7 @@ describe.skipIf(missing)('the page', () => {
       ).toEqual([])
       await pictures(page.locator('li.message').first()).click()
       await page.getByRole('dialog').waitFor()
-      await page.waitForFunction("document.querySelector('dialog img').naturalWidth > 0")
+      await expect.poll(() => page.evaluate(LOADED), { timeout: WAIT_MS }).toBe(true)
       const alone = (await page.evaluate(SCALES)) as Scale[]
       expect(
         alone.filter((scale) => !isFair(scale)),

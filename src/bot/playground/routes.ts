@@ -2,7 +2,7 @@
 
 import { type Context, Hono } from 'hono'
 import { z } from 'zod'
-import { parseActionId } from '../../commands/actions.ts'
+import { type Action, parseActionId } from '../../commands/actions.ts'
 import { UserError, type UserErrorCode } from '../../job/errors.ts'
 import type { Author, Job } from '../../job/job.ts'
 import { type Rooms, sentenceOf } from '../rooms.ts'
@@ -12,6 +12,8 @@ import { askerOf, visitorOf, welcome } from './visitor.ts'
 
 /** How many jobs a page may follow; it remembers no more. */
 const MAX_FOLLOWED = 100
+/** The others change a job that the page shows already. */
+const MAKES_A_JOB: ReadonlySet<Action> = new Set(['reroll', 'vary', 'upscale'])
 const JOB_ID = /^[0-9a-f]{16}$/
 
 const STATUS = { option: 400, limit: 429, gone: 404, forbidden: 403, unavailable: 503 } as const satisfies Record<
@@ -95,7 +97,7 @@ export function routes(surface: Surface): Hono<Variables> {
     const action = parseActionId(id)
     if (!action) throw unreadable()
     const act = () => commands.act(action, askerOf(c.get('visitor')))
-    if (action.action === 'cancel' || action.action === 'delete') {
+    if (!MAKES_A_JOB.has(action.action)) {
       await act()
       return c.body(null, 204)
     }

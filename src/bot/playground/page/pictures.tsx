@@ -47,7 +47,8 @@ function Grid({ message, children }: { message: Message; children: preact.Compon
     const around = grid.current!.parentElement!
     const measure = () => setRoom(around.clientWidth)
     measure()
-    const observer = new ResizeObserver(measure)
+    // In a frame of its own: what is drawn anew within the observer's may be an error in its eyes.
+    const observer = new ResizeObserver(() => requestAnimationFrame(measure))
     observer.observe(around)
     return () => observer.disconnect()
   }, [])
