@@ -129,7 +129,10 @@ seedling imagine --from output/image_7.png --out again/`
 
 const OWN_LINES = [
   ['--out FOLDER', 'Where the pictures go; created where it is missing (default: output)'],
-  ['--model MODEL', 'A folder, a file, a name in SEEDLING_MODELS or a hub id (default: SEEDLING_MODEL, or the embedded one)'],
+  [
+    '--model MODEL',
+    'A folder, a file, a name in SEEDLING_MODELS or a hub id (default: SEEDLING_MODEL, or the embedded one)',
+  ],
   ['--device DEVICE', 'What it runs on: auto, cpu, cuda … (default: SEEDLING_DEVICE, or auto)'],
   ['--dtype DTYPE', 'Its precision: auto, fp32, fp16, int8 (default: SEEDLING_DTYPE, or auto)'],
   ['--from PICTURE', 'Make the picture in this PNG again, by the parameters that it carries'],

@@ -3,9 +3,9 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { EngineError } from '../../src/engine/index.ts'
-import { openCheckpoint } from '../../src/engine/weights/checkpoint.ts'
 import { describeFile } from '../../src/engine/weights/describe-file.ts'
 import { identify } from '../../src/engine/weights/identify.ts'
+import { openCheckpoint } from '../../src/engine/weights/open-checkpoint.ts'
 import { weightsOf } from '../../src/engine/weights/tensor-map.ts'
 import { openWeightFile } from '../../src/engine/weights/weight-file.ts'
 import {

@@ -2,7 +2,7 @@
 
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { findLayers, type Layer } from '../../src/engine/graph/find-layers.ts'
+import { findLayers, type GraphLayer } from '../../src/engine/graph/find-layers.ts'
 import { exportedGraph, type GraphSource } from '../../src/engine/graph/graph-source.ts'
 import type { OnnxGraph } from '../../src/engine/graph/onnx-file.ts'
 import { loraInputs, rewriteLora } from '../../src/engine/graph/rewrite-lora.ts'
@@ -19,7 +19,7 @@ import { compare, tinyPipeline } from './tiny-pipeline.ts'
 import { type FileType, feedsOf, readCase, runGraph, writtenWeights } from './written-graphs.ts'
 
 /** A rank that differs from layer to layer, 0 among them. */
-function matricesOf(layers: readonly Layer[]): Map<string, { down: Tensor; up: Tensor }> {
+function matricesOf(layers: readonly GraphLayer[]): Map<string, { down: Tensor; up: Tensor }> {
   return new Map(
     layers.map(({ name, inputs, outputs, kernel }, i) => {
       const rank = i % 4

@@ -3,11 +3,11 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import protobuf from 'protobufjs/light.js'
+import { toFloat16 } from '../../src/engine/float16.ts'
 import type { GraphSource } from '../../src/engine/graph/graph-source.ts'
 import { inputField, outputField, type Shape } from '../../src/engine/graph/onnx-bytes.ts'
 import type { Initializer, OnnxGraph } from '../../src/engine/graph/onnx-file.ts'
 import { DataType, type NodeProto } from '../../src/engine/graph/onnx-schema.ts'
-import { toFloat16 } from '../../src/engine/models/float16.ts'
 import { temporaryFolder } from './tiny-pipeline.ts'
 
 export function node(opType: string, input: string[], output: string, rest: Partial<NodeProto> = {}): NodeProto {

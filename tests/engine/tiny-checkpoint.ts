@@ -6,7 +6,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { toFloat16 } from '../../src/engine/models/float16.ts'
+import { toFloat16 } from '../../src/engine/float16.ts'
 import { temporaryFolder } from './tiny-pipeline.ts'
 
 export const CHECKPOINTS = fileURLToPath(new URL('../fixtures/checkpoints/', import.meta.url))

@@ -2,6 +2,7 @@
 
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import type { Config } from '../../src/engine/config-file.ts'
 import { findAttention } from '../../src/engine/graph/find-attention.ts'
 import { findLinears } from '../../src/engine/graph/find-linears.ts'
 import { type OnnxGraph, readOnnx } from '../../src/engine/graph/onnx-file.ts'
@@ -12,7 +13,6 @@ import { writeSafetyChecker } from '../../src/engine/graph/write/safety-checker.
 import { writeUNet } from '../../src/engine/graph/write/unet.ts'
 import { writeVaeDecoder, writeVaeEncoder } from '../../src/engine/graph/write/vae.ts'
 import { OnnxRuntimeModel } from '../../src/engine/models/onnx-runtime-model.ts'
-import type { Config } from '../../src/engine/models/pipeline-folder.ts'
 import { CLIPTextModel } from '../../src/engine/models/text-encoder.ts'
 import type { Tensor } from '../../src/engine/tensor.ts'
 import type { Weights } from '../../src/engine/weights/stored-tensor.ts'

@@ -1,7 +1,8 @@
 /** What a model is, for people: its family, how many numbers it has, of which type, in how many bytes. Nothing is opened to run. */
 
 import { statSync } from 'node:fs'
-import { familyOf, type Task } from '../families/family.ts'
+import type { Task } from '../families/family.ts'
+import { familyOf } from '../families/family-of.ts'
 import { DataType } from '../graph/onnx-schema.ts'
 import { openSource } from '../pipelines/open-model.ts'
 import type { GraphPart } from '../pipelines/pipeline-source.ts'

@@ -28,7 +28,7 @@ export function openError(error: unknown, part: string, path: string, device: De
     return new EngineError(
       'device',
       `The ${part} in ${path} uses the operator ${operator}, which device '${device}' lacks: it was optimised for another` +
-        ' device, so use that one, or export the model plainly (optimum-cli export onnx --model NAME FOLDER).',
+        " device, so use that one, or give PyTorch's weights of the model, which run on every device.",
       options,
     )
   if (/External data path does not exist|External initializer|external data/i.test(words))

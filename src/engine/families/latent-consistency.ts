@@ -1,6 +1,6 @@
 /** Latent consistency models: Stable Diffusion 1 distilled to a few steps, with the guidance scale as an input. */
 
-import type { Config } from '../models/pipeline-folder.ts'
+import type { Config } from '../config-file.ts'
 import type { Family, PipelineClass } from './family.ts'
 import { BETAS, stableDiffusion } from './stable-diffusion.ts'
 

@@ -1,6 +1,6 @@
 /** Stable Diffusion XL and what was distilled from it: two text encoders, whose last layer but one is read, and sizes. */
 
-import type { Config } from '../models/pipeline-folder.ts'
+import type { Config } from '../config-file.ts'
 import type { ControlNetPipelineClass, Family, PipelineClass, SingleFile, TextEncoderRole } from './family.ts'
 import { LCM_SCHEDULER } from './latent-consistency.ts'
 import { BETAS, openaiClip } from './stable-diffusion.ts'

@@ -1,6 +1,6 @@
 /** Stable Diffusion 1 and 2: one text encoder of CLIP, whose last layer is read; the pipelines that diffusers began with. */
 
-import type { Config } from '../models/pipeline-folder.ts'
+import type { Config } from '../config-file.ts'
 import type { ControlNetPipelineClass, Family, PipelineClass, SingleFile, TextEncoderRole } from './family.ts'
 
 const PIPELINE: PipelineClass = {

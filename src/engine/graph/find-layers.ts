@@ -1,27 +1,22 @@
 /** A graph's linear layers and convolutions with what torch calls them and their sizes, whoever wrote the graph. */
 
+import type { Layer } from '../weights/lora.ts'
 import { findLinears, type Linear } from './find-linears.ts'
 import type { OnnxGraph } from './onnx-file.ts'
 import { DataType, type NodeProto } from './onnx-schema.ts'
 import { Surroundings } from './surroundings.ts'
 
-export interface Layer {
-  /** The module as torch has it: `down_blocks.1.attentions.0.proj_in`. */
-  readonly name: string
+export interface GraphLayer extends Layer {
   /** Those that use its weight: a module that was traced twice stands there twice. */
   readonly nodes: readonly NodeProto[]
-  readonly inputs: number
-  readonly outputs: number
-  /** A convolution's, [height, width]; a linear layer has none. */
-  readonly kernel: readonly number[]
   /** Whether it computes in half precision. */
   readonly isHalf: boolean
 }
 
 /** In the graph's order. Layers that nothing names, and convolutions in groups, are left out. */
-export function findLayers(graph: OnnxGraph): Layer[] {
+export function findLayers(graph: OnnxGraph): GraphLayer[] {
   const surroundings = new Surroundings(graph)
-  const found = new Map<string, Layer>()
+  const found = new Map<string, GraphLayer>()
   for (const [module, linear] of findLinears(graph)) {
     const name = nameOf(module, linear)
     const shape = shapeOf(linear, surroundings.initializer(linear.weight)!.tensor.dims)

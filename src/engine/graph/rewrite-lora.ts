@@ -8,7 +8,7 @@
  */
 
 import { int, ints } from './attributes.ts'
-import { findLayers, type Layer } from './find-layers.ts'
+import { findLayers, type GraphLayer } from './find-layers.ts'
 import type { Rewrite } from './graph-source.ts'
 import { inputField } from './onnx-bytes.ts'
 import { DataType, type NodeProto } from './onnx-schema.ts'
@@ -44,7 +44,7 @@ export const rewriteLora: Rewrite = {
 }
 
 /** The layer's node and its branch, whose sum has the name that the node's output had. */
-function withBranch(node: NodeProto, layer: Layer): NodeProto[] {
+function withBranch(node: NodeProto, layer: GraphLayer): NodeProto[] {
   const [x] = node.input as [string]
   const output = node.output[0]!
   const plain = `${output}/plain`

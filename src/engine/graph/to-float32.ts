@@ -1,7 +1,7 @@
 /** A half-precision graph made to compute in float32, for devices without half precision; its weights stay as they are stored. */
 
 import protobuf from 'protobufjs/light.js'
-import { fromFloat16 } from '../models/float16.ts'
+import { fromFloat16 } from '../float16.ts'
 import { int } from './attributes.ts'
 import type { GraphSource, Rewrite } from './graph-source.ts'
 import { GRAPH, type Initializer, type OnnxGraph } from './onnx-file.ts'

@@ -2,7 +2,7 @@
 
 import { closeSync, openSync, readSync } from 'node:fs'
 import { EngineError } from '../errors.ts'
-import { fromBfloat16, fromFloat16 } from '../models/float16.ts'
+import { fromBfloat16, fromFloat16 } from '../float16.ts'
 import type { Initializer, Place } from './onnx-file.ts'
 import { DataType } from './onnx-schema.ts'
 

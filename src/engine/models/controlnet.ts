@@ -1,8 +1,8 @@
 /** A ControlNet (Zhang et al. 2023): what a picture's edges, depth or pose add to a UNet. */
 
+import type { Config } from '../config-file.ts'
 import { concatRows, rowsOf, type Tensor } from '../tensor.ts'
 import type { OnnxRuntimeModel } from './onnx-runtime-model.ts'
-import type { Config } from './pipeline-folder.ts'
 import type { Conditioning, ControlNetResiduals } from './unet.ts'
 
 const DOWN = 'down_block_res_samples.'

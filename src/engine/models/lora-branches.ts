@@ -2,7 +2,7 @@
 
 import type { Device } from '../devices/device.ts'
 import { EngineError } from '../errors.ts'
-import { findLayers, type Layer } from '../graph/find-layers.ts'
+import { findLayers, type GraphLayer } from '../graph/find-layers.ts'
 import { loraInputs, rewriteLora } from '../graph/rewrite-lora.ts'
 import type { Tensor } from '../tensor.ts'
 import type { LowRank } from '../weights/lora.ts'
@@ -23,7 +23,7 @@ export interface LoraFeeds {
 
 export class LoraBranches {
   readonly #model: OnnxRuntimeModel
-  #layers: readonly Layer[] | undefined
+  #layers: readonly GraphLayer[] | undefined
   #none: { readonly device: Device; readonly feeds: Feeds } | undefined
 
   constructor(model: OnnxRuntimeModel) {
@@ -31,7 +31,7 @@ export class LoraBranches {
   }
 
   /** @throws EngineError 'model' where the graph does not tell them. */
-  get layers(): readonly Layer[] {
+  get layers(): readonly GraphLayer[] {
     this.#layers ??= findLayers(this.#model.source.read())
     if (this.#layers.length > 0) return this.#layers
     throw new EngineError(
@@ -73,7 +73,7 @@ export class LoraBranches {
 }
 
 function sideBySide(
-  { inputs, outputs, kernel }: Layer,
+  { inputs, outputs, kernel }: GraphLayer,
   parts: readonly (LowRank & { factor: number })[],
   least: number,
 ): { down: Tensor; up: Tensor } {

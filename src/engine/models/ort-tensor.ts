@@ -1,8 +1,8 @@
 /** Between the engine's plain float32 and ONNX Runtime's tensors of every type that exports have. */
 
 import { Tensor as OrtTensor } from 'onnxruntime-node'
+import { fromFloat16, toFloat16 } from '../float16.ts'
 import type { Tensor } from '../tensor.ts'
-import { fromFloat16, toFloat16 } from './float16.ts'
 
 /** Ids, flags and timesteps are given as numbers; they become what the input wants. */
 export type Feed = { readonly data: Float32Array | readonly number[]; readonly dims: readonly number[] }

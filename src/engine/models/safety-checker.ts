@@ -1,10 +1,10 @@
 /** The safety checker that some models ship: which images show what the model's makers would not show. */
 
+import type { Config } from '../config-file.ts'
 import { toBitmaps } from '../images/image-processor.ts'
 import { resize } from '../images/resample.ts'
 import { rowsOf, type Tensor } from '../tensor.ts'
 import type { OnnxRuntimeModel } from './onnx-runtime-model.ts'
-import type { Config } from './pipeline-folder.ts'
 
 /** CLIP's own, where `preprocessor_config.json` has none. */
 const [CLIP_SIZE, CLIP_MEAN, CLIP_STD] = [

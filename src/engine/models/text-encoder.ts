@@ -1,5 +1,6 @@
 /** CLIP's text encoder: token ids to the hidden states that condition the UNet. */
 
+import type { Config } from '../config-file.ts'
 import { EngineError } from '../errors.ts'
 import type { GraphSource } from '../graph/graph-source.ts'
 import { EXPOSED, exposeHiddenStates, findHiddenStates } from '../graph/hidden-states.ts'
@@ -9,7 +10,6 @@ import { AddedRows } from './added-rows.ts'
 import { type LayerNorm, readLayerNorm } from './layer-norm.ts'
 import { LoraBranches } from './lora-branches.ts'
 import type { Feeds, OnnxRuntimeModel } from './onnx-runtime-model.ts'
-import type { Config } from './pipeline-folder.ts'
 
 export interface TextEncoding {
   /** `[rows, tokens, width]`. */

@@ -1,5 +1,6 @@
 /** The UNet that predicts a step's noise, whatever its export calls and types its inputs. */
 
+import type { Config } from '../config-file.ts'
 import { EngineError } from '../errors.ts'
 import type { GraphSource } from '../graph/graph-source.ts'
 import { rewriteAttention } from '../graph/rewrite-attention.ts'
@@ -7,7 +8,6 @@ import type { AttentionForm } from '../graph/write-attention.ts'
 import type { Tensor } from '../tensor.ts'
 import { LoraBranches } from './lora-branches.ts'
 import type { Feeds, OnnxRuntimeModel } from './onnx-runtime-model.ts'
-import type { Config } from './pipeline-folder.ts'
 
 /** What a batch's rows are conditioned on beside their timestep; the same in every step. */
 export interface Conditioning {

@@ -1,11 +1,11 @@
 /** The autoencoder between pixels and latents: encode, decode, its scale, slicing and tiling. */
 
+import type { Config } from '../config-file.ts'
 import { EngineError } from '../errors.ts'
 import type { Generators } from '../random/generator.ts'
 import { randnTensor } from '../random/randn-tensor.ts'
 import { concatRows, rowsOf, type Tensor } from '../tensor.ts'
 import type { OnnxRuntimeModel } from './onnx-runtime-model.ts'
-import type { Config } from './pipeline-folder.ts'
 import { inTiles } from './tiling.ts'
 import { scaleOf } from './unet.ts'
 

@@ -6,10 +6,10 @@
 import { readTextualInversion } from '../weights/textual-inversion.ts'
 import { openWeightFile } from '../weights/weight-file.ts'
 import { type AdapterFileOptions, adapterFile } from './adapter-file.ts'
-import { wrong } from './arguments.ts'
 import type { Components } from './components.ts'
 import type { AdapterWeight, LoraComponent } from './lora-adapters.ts'
 import type { ReadInversion } from './textual-inversions.ts'
+import { wrong } from './wrong-argument.ts'
 
 export interface LoraOptions extends AdapterFileOptions {
   readonly adapterName?: string | undefined

@@ -6,6 +6,7 @@ import { Generator, type Generators } from '../random/generator.ts'
 import type { Tensor } from '../tensor.ts'
 import type { PromptOptions } from '../text/prompt-encoder.ts'
 import type { AdapterSelection } from './lora-adapters.ts'
+import { wrong } from './wrong-argument.ts'
 
 /** 'png': a Buffer an image; 'np': NHWC floats in 0..1; 'latent': latents as the UNet left them, undecoded. */
 export type OutputType = 'png' | 'np' | 'latent'
@@ -154,11 +155,6 @@ export function negativePromptList(
   if (negativePrompt.length !== count)
     throw wrong('negativePrompt', `as long a list as prompt (${count})`, `${negativePrompt.length} texts`)
   return [...negativePrompt]
-}
-
-export function wrong(name: string, shouldBe: string, value: unknown): EngineError {
-  const shown = typeof value === 'object' ? JSON.stringify(value) : String(value)
-  return new EngineError('argument', `\`${name}\` has to be ${shouldBe} but is ${shown.slice(0, 80)}.`)
 }
 
 function isTexts(value: unknown): value is readonly string[] {

@@ -1,5 +1,6 @@
 /** A pipeline whose weights are PyTorch's: its graphs are written from its configs, and read their weights where they lie. */
 
+import type { Config } from '../config-file.ts'
 import type { Device } from '../devices/device.ts'
 import { EngineError } from '../errors.ts'
 import type { GraphSource } from '../graph/graph-source.ts'
@@ -10,7 +11,6 @@ import { writeSafetyChecker } from '../graph/write/safety-checker.ts'
 import { writeUNet } from '../graph/write/unet.ts'
 import { writeVaeDecoder, writeVaeEncoder } from '../graph/write/vae.ts'
 import type { Dtype } from '../models/graph-choice.ts'
-import type { Config } from '../models/pipeline-folder.ts'
 import { CLIPTokenizer } from '../text/clip-tokenizer.ts'
 import { clipVocabulary } from '../text/clip-vocabulary.ts'
 import type { Checkpoint, CheckpointPart, PartWeights } from '../weights/checkpoint.ts'

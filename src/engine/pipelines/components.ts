@@ -1,12 +1,13 @@
 /** A pipeline's parts, opened from its folder; pipelines made from each other's components share them. */
 
+import type { Config } from '../config-file.ts'
 import { EngineError } from '../errors.ts'
-import { type Family, familyOf } from '../families/family.ts'
+import type { Family } from '../families/family.ts'
+import { familyOf } from '../families/family-of.ts'
 import { writeControlNet } from '../graph/write/controlnet.ts'
 import { ControlNetModel } from '../models/controlnet.ts'
 import type { LoraBranches } from '../models/lora-branches.ts'
 import type { OnnxRuntimeModel } from '../models/onnx-runtime-model.ts'
-import type { Config } from '../models/pipeline-folder.ts'
 import { StableDiffusionSafetyChecker } from '../models/safety-checker.ts'
 import { CLIPTextModel } from '../models/text-encoder.ts'
 import { sampleSizeOf, UNet2DConditionModel } from '../models/unet.ts'

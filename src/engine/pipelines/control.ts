@@ -5,7 +5,8 @@ import { type ImageInput, loadImages, preprocessControlImages } from '../images/
 import { behindZeros, type ControlNetModel, concatResiduals, sumOfResiduals } from '../models/controlnet.ts'
 import type { Conditioning, ControlNetResiduals } from '../models/unet.ts'
 import { concatRows, rowsOf, type Tensor } from '../tensor.ts'
-import { type GenerateArguments, wrong } from './arguments.ts'
+import type { GenerateArguments } from './arguments.ts'
+import { wrong } from './wrong-argument.ts'
 
 interface ControlNetUse {
   readonly controlnet: ControlNetModel

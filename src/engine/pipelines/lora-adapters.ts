@@ -5,7 +5,7 @@ import type { LoraBranches, LoraFeeds } from '../models/lora-branches.ts'
 import { type Lora, readLora } from '../weights/lora.ts'
 import type { LoraPart } from '../weights/lora-names.ts'
 import type { WeightFile } from '../weights/tensor-map.ts'
-import { wrong } from './arguments.ts'
+import { wrong } from './wrong-argument.ts'
 
 /** diffusers' names of the parts, in camelCase. */
 const COMPONENTS = { unet: 'unet', textEncoder: 'text_encoder', textEncoder2: 'text_encoder_2' } as const

@@ -1,14 +1,8 @@
 /** What a caller must know of a model before asking for an image, all of it read from the model's folder. */
 
-import {
-  type Defaults,
-  type Family,
-  type FamilyName,
-  familyOf,
-  type PipelineClass,
-  type Task,
-} from '../families/family.ts'
-import type { Config } from '../models/pipeline-folder.ts'
+import type { Config } from '../config-file.ts'
+import type { Defaults, Family, FamilyName, PipelineClass, Task } from '../families/family.ts'
+import { familyOf } from '../families/family-of.ts'
 import { sampleSizeOf, scaleOf } from '../models/unet.ts'
 import type { PipelineSource } from './pipeline-source.ts'
 

@@ -1,9 +1,9 @@
 /** What a pipeline's parts are opened from, whatever form its files have: an ONNX export, PyTorch's folder, one checkpoint. */
 
+import type { Config } from '../config-file.ts'
 import type { Device } from '../devices/device.ts'
 import type { GraphSource } from '../graph/graph-source.ts'
 import type { Dtype } from '../models/graph-choice.ts'
-import type { Config } from '../models/pipeline-folder.ts'
 import type { CLIPTokenizer } from '../text/clip-tokenizer.ts'
 
 /** A part that is one graph, by the name of its folder in an ONNX export. */

@@ -11,7 +11,6 @@ import {
   type GenerateArguments,
   type OutputType,
   refuseControlArguments,
-  wrong,
 } from './arguments.ts'
 import { type Components, modelsOf } from './components.ts'
 import { conditioningOf } from './conditioning.ts'
@@ -21,6 +20,7 @@ import { type FromPretrainedOptions, openModel } from './open-model.ts'
 import { type PipelineOutput, Sampling } from './sampling.ts'
 import { freshScheduler, mendedOffset, mendedScheduler } from './scheduler-state.ts'
 import { startingPoint } from './starting-point.ts'
+import { wrong } from './wrong-argument.ts'
 
 export class StableDiffusionPipeline extends AdapterLoader {
   readonly #components: Components

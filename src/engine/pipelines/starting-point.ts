@@ -6,10 +6,11 @@ import { type LoadedImage, loadImages, preprocessImages, preprocessMasks } from 
 import { Generator } from '../random/generator.ts'
 import type { Scheduler } from '../schedulers/scheduler.ts'
 import type { Tensor } from '../tensor.ts'
-import { checkTensor, type GenerateArguments, wrong } from './arguments.ts'
+import { checkTensor, type GenerateArguments } from './arguments.ts'
 import type { Components } from './components.ts'
 import { type Inpainting, imageLatents, inpaintLatents, noiseLatents } from './initial-latents.ts'
 import type { ModelInfo } from './model-info.ts'
+import { wrong } from './wrong-argument.ts'
 
 export interface StartingPoint {
   /** With its timesteps set. */

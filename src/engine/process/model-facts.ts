@@ -1,6 +1,6 @@
 /** What the bot must know of a model, open or not. */
 
-import { familyOf } from '../families/family.ts'
+import { familyOf } from '../families/family-of.ts'
 import { describeSource, type ModelInfo } from '../pipelines/model-info.ts'
 import type { PipelineSource } from '../pipelines/pipeline-source.ts'
 import type { StableDiffusionPipeline } from '../pipelines/stable-diffusion-pipeline.ts'

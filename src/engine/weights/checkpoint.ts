@@ -1,12 +1,8 @@
 /** A model in PyTorch's weights, the same whether it is diffusers' folder or one file in the original layout. */
 
-import { existsSync, statSync } from 'node:fs'
-import { EngineError } from '../errors.ts'
-import type { Config } from '../models/pipeline-folder.ts'
+import type { Config } from '../config-file.ts'
 import type { TokenizerSettings } from '../text/clip-tokenizer.ts'
-import { openFolder } from './folder-checkpoint.ts'
 import type { PartFilesOptions } from './part-files.ts'
-import { openSingleFile } from './single-file-checkpoint.ts'
 import type { Weights } from './stored-tensor.ts'
 
 export type CheckpointPart = 'unet' | 'vae' | 'text_encoder' | 'text_encoder_2' | 'safety_checker'
@@ -39,13 +35,4 @@ export interface CheckpointOptions extends PartFilesOptions {
   readonly vae?: string | undefined
   /** Text encoders to take in place of the model's own: files, or folders in diffusers' layout. */
   readonly textEncoder?: string | readonly string[] | undefined
-}
-
-/**
- * Opens a folder with a `model_index.json`, or one file; nothing but names, shapes and configs is read.
- * @throws EngineError 'model' when it is no model, is damaged, or a part is missing: one sentence that says what to do.
- */
-export async function openCheckpoint(path: string, options: CheckpointOptions = {}): Promise<Checkpoint> {
-  if (!existsSync(path)) throw new EngineError('model', `There is no file or folder ${path}; check the path.`)
-  return statSync(path).isDirectory() ? openFolder(path, options) : openSingleFile(path, options)
 }

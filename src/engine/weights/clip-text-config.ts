@@ -1,6 +1,6 @@
 /** The `config.json` of CLIP's text tower as its weights' shapes have it. */
 
-import type { Config } from '../models/pipeline-folder.ts'
+import type { Config } from '../config-file.ts'
 import { Shapes } from './shapes.ts'
 import type { Weights } from './stored-tensor.ts'
 

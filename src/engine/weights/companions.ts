@@ -2,8 +2,8 @@
 
 import { existsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
+import { type Config, readConfig } from '../config-file.ts'
 import { EngineError } from '../errors.ts'
-import { type Config, readConfig } from '../models/pipeline-folder.ts'
 import type { PartWeights } from './checkpoint.ts'
 import { type FileTextEncoder, partsOf } from './file-parts.ts'
 import { identify } from './identify.ts'

@@ -2,7 +2,7 @@
 
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
-import { readConfig } from '../models/pipeline-folder.ts'
+import { readConfig } from '../config-file.ts'
 import type { PartWeights } from './checkpoint.ts'
 import { identify } from './identify.ts'
 import type { PartFilesOptions } from './part-files.ts'

@@ -2,8 +2,9 @@
 
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { familyOf, familyOfUNet, type TextEncoderRole } from '../families/family.ts'
-import { type Config, readConfig } from '../models/pipeline-folder.ts'
+import { type Config, readConfig } from '../config-file.ts'
+import type { TextEncoderRole } from '../families/family.ts'
+import { familyOf, familyOfUNet } from '../families/family-of.ts'
 import type { Checkpoint, CheckpointOptions, CheckpointPart, PartWeights } from './checkpoint.ts'
 import { openTextEncoders, openVae } from './companions.ts'
 import { requireVariant } from './part-files.ts'

@@ -1,7 +1,8 @@
 /** What a file of weights is: a model and of which family, a part of one, something to add to one, or another program's. */
 
-import { type Family, familyOfUNet, type Prediction, type Task, type TextEncoderRole } from '../families/family.ts'
-import type { Config } from '../models/pipeline-folder.ts'
+import type { Config } from '../config-file.ts'
+import type { Family, Prediction, Task, TextEncoderRole } from '../families/family.ts'
+import { familyOfUNet } from '../families/family-of.ts'
 import { type FileParts, partsOf } from './file-parts.ts'
 import type { ModelFile } from './model-file.ts'
 import { predictionOf } from './prediction.ts'

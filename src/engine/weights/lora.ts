@@ -1,6 +1,5 @@
 /** Reads a LoRA for the layers of a pipeline: which of its matrices go where, and how strongly. */
 
-import type { Layer } from '../graph/find-layers.ts'
 import { allFinite } from '../tensor.ts'
 import { example, loraPairs, type StoredPair } from './lora-file.ts'
 import { type LoraPart, modulesByName, splitKey } from './lora-names.ts'
@@ -23,6 +22,16 @@ export interface LowRank {
 
 /** By part, by the layer's name in its graph; parts that it leaves alone are not there. */
 export type Lora = ReadonlyMap<LoraPart, ReadonlyMap<string, LowRank>>
+
+/** A linear layer or a convolution of the model. */
+export interface Layer {
+  /** The module as torch has it: `down_blocks.1.attentions.0.proj_in`. */
+  readonly name: string
+  readonly inputs: number
+  readonly outputs: number
+  /** A convolution's, [height, width]; a linear layer has none. */
+  readonly kernel: readonly number[]
+}
 
 /** The layers of a part of the pipeline, asked for where a file changes it; nothing for a part that is not there. */
 export type LayersOf = (part: LoraPart) => readonly Layer[] | undefined

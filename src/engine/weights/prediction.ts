@@ -1,7 +1,7 @@
 /** How a model predicts, as far as its file says: the noise itself or the velocity. */
 
+import type { Config } from '../config-file.ts'
 import type { Prediction } from '../families/family.ts'
-import type { Config } from '../models/pipeline-folder.ts'
 import type { ModelFile } from './model-file.ts'
 import { readFloats } from './read-floats.ts'
 import type { Weights } from './stored-tensor.ts'

@@ -1,6 +1,6 @@
 /** The numbers of one small tensor; large ones stay in their files. */
 
-import { fromBfloat16, fromFloat16 } from '../models/float16.ts'
+import { fromBfloat16, fromFloat16 } from '../float16.ts'
 import { withFile } from './byte-file.ts'
 import type { StoredTensor } from './stored-tensor.ts'
 

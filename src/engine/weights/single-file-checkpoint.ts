@@ -1,7 +1,7 @@
 /** A checkpoint from one file in the original layout, which carries neither configs nor tokenizers nor a scheduler. */
 
+import type { Config } from '../config-file.ts'
 import type { EngineError } from '../errors.ts'
-import type { Config } from '../models/pipeline-folder.ts'
 import type { Checkpoint, CheckpointOptions, CheckpointPart, PartWeights } from './checkpoint.ts'
 import { openTextEncoders, openVae, type TextEncoderFile } from './companions.ts'
 import { type FileKind, type Identified, type IdentifiedUNet, identify } from './identify.ts'

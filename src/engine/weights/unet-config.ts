@@ -1,6 +1,6 @@
 /** The `config.json` of a UNet or a ControlNet as its weights' shapes have it: files in the original layout carry none. */
 
-import type { Config } from '../models/pipeline-folder.ts'
+import type { Config } from '../config-file.ts'
 import { Shapes } from './shapes.ts'
 import type { Weights } from './stored-tensor.ts'
 

@@ -1,6 +1,6 @@
 /** Writes the graphs of transformers' CLIPTextModel and CLIPTextModelWithProjection. */
 
-import type { Config } from '../../models/pipeline-folder.ts'
+import type { Config } from '../../config-file.ts'
 import type { Weights } from '../../weights/stored-tensor.ts'
 import { int } from '../attributes.ts'
 import type { OnnxGraph } from '../onnx-file.ts'

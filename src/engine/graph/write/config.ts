@@ -1,7 +1,7 @@
 /** Reads a config.json of diffusers or transformers: what it leaves out is the class's default, what we cannot write is refused. */
 
+import type { Config } from '../../config-file.ts'
 import { EngineError } from '../../errors.ts'
-import type { Config } from '../../models/pipeline-folder.ts'
 
 export class ConfigReader {
   readonly part: string

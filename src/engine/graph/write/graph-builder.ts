@@ -1,7 +1,7 @@
 /** Writes an ONNX graph node by node; its weights stay in their files. */
 
 import { EngineError } from '../../errors.ts'
-import { toFloat16 } from '../../models/float16.ts'
+import { toFloat16 } from '../../float16.ts'
 import { type StoredTensor, type StoredType, TYPE_WIDTH, type Weights } from '../../weights/stored-tensor.ts'
 import { int } from '../attributes.ts'
 import { inputField, outputField, type Shape } from '../onnx-bytes.ts'

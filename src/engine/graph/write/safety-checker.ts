@@ -1,7 +1,7 @@
 /** Writes the graph of diffusers' StableDiffusionSafetyChecker: CLIP's vision tower, and how near its answer is to concepts. */
 
+import type { Config } from '../../config-file.ts'
 import { EngineError } from '../../errors.ts'
-import type { Config } from '../../models/pipeline-folder.ts'
 import type { Weights } from '../../weights/stored-tensor.ts'
 import { int, ints } from '../attributes.ts'
 import type { OnnxGraph } from '../onnx-file.ts'

@@ -1,6 +1,6 @@
 /** Writes the graph of diffusers' UNet2DConditionModel. */
 
-import type { Config } from '../../models/pipeline-folder.ts'
+import type { Config } from '../../config-file.ts'
 import type { Weights } from '../../weights/stored-tensor.ts'
 import type { OnnxGraph } from '../onnx-file.ts'
 import { ConfigReader } from './config.ts'

@@ -1,6 +1,6 @@
 /** Writes the graphs of diffusers' AutoencoderKL: one that decodes, one that encodes. */
 
-import type { Config } from '../../models/pipeline-folder.ts'
+import type { Config } from '../../config-file.ts'
 import type { Weights } from '../../weights/stored-tensor.ts'
 import type { OnnxGraph } from '../onnx-file.ts'
 import { ConfigReader } from './config.ts'

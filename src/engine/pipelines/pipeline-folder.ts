@@ -1,23 +1,17 @@
 /** A pipeline's folder in Stable Diffusion's layout: its `model_index.json`, its parts' configs, and which graph file to load. */
 
 import { existsSync, readdirSync, statSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { type Config, readConfig } from '../config-file.ts'
 import type { Device } from '../devices/device.ts'
 import { EngineError } from '../errors.ts'
 import { exportedGraph, type GraphSource } from '../graph/graph-source.ts'
-import type { ConfigOwner, GraphPart, PipelineSource } from '../pipelines/pipeline-source.ts'
+import { chooseGraph, type Dtype } from '../models/graph-choice.ts'
 import { CLIPTokenizer } from '../text/clip-tokenizer.ts'
-import { chooseGraph, type Dtype } from './graph-choice.ts'
-
-/** A JSON object whose keys are looked up and checked where they are used. */
-export type Config = Readonly<Record<string, unknown>>
+import type { ConfigOwner, GraphPart, PipelineSource } from './pipeline-source.ts'
 
 /** What lies in a part's folder beside its graph and weights, or belongs to other programs. */
 const NOT_WEIGHTS = /^\.|\.(json|txt|md|py|safetensors|bin|msgpack|h5|ckpt|pt)$/i
-
-export const HOW_TO_EXPORT =
-  "export it with `pip install 'optimum-onnx[onnxruntime]' && optimum-cli export onnx --model NAME FOLDER`"
 
 /** In order of preference: the decoder's config stands for the VAE's where an export split it. */
 const CONFIGS: Readonly<Record<ConfigOwner, readonly string[]>> = {
@@ -114,45 +108,13 @@ export class PipelineFolder implements PipelineSource {
 }
 
 function missingGraph(path: string, part: string): EngineError {
-  const torch = [part, 'unet'].some((name) => hasTorchWeights(join(path, name)))
-  const why = torch ? "its weights are PyTorch's" : `${part}/model.onnx is missing`
-  // optimum can tell a hub repository's task, and no folder's.
-  const here = HOW_TO_EXPORT.replace('NAME', `"${path}" --task text-to-image`)
-  const what = torch ? here : `download the model again, or ${HOW_TO_EXPORT}`
-  return new EngineError('model', `${path} holds no ONNX graph of the ${part} (${why}): ${what}.`)
+  return new EngineError(
+    'model',
+    `${path} holds no ONNX graph of the ${part} (${part}/model.onnx is missing): download the model again, or give the` +
+      " folder or file of PyTorch's weights, which open as they are.",
+  )
 }
 
 function wrongDtype(path: string, names: readonly string[], dtype: Dtype): EngineError {
   return new EngineError('model', `${path} has no ${dtype} file, only ${names.join(', ')}; use dtype 'auto'.`)
-}
-
-function hasTorchWeights(folder: string): boolean {
-  return existsSync(folder) && readdirSync(folder).some((name) => /\.(safetensors|bin|ckpt|pt)$/.test(name))
-}
-
-/** The JSON file at that place, or nothing. @throws EngineError 'model' where it is damaged */
-export async function readConfig(path: string): Promise<Config | undefined> {
-  if (!existsSync(path)) return undefined
-  try {
-    const value: unknown = JSON.parse(withoutInfinity(await readFile(path, 'utf8')))
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Config
-  } catch (error) {
-    throw damaged(path, error)
-  }
-  throw damaged(path)
-}
-
-/** Python writes infinite numbers by name (diffusers: `"lambda_min_clipped": -Infinity`), which JSON does not know. */
-function withoutInfinity(json: string): string {
-  return json.replace(/"(?:[^"\\]|\\.)*"|\bInfinity\b/g, (token) => (token === 'Infinity' ? '1e999' : token))
-}
-
-function damaged(path: string, cause?: unknown): EngineError {
-  return new EngineError(
-    'model',
-    `${path} is no JSON object: it is damaged or half-downloaded; download the model again.`,
-    {
-      cause,
-    },
-  )
 }
