@@ -11,6 +11,7 @@ export class FairQueue {
   readonly #run: (id: string) => Promise<void>
   readonly #isOpen: (model: string) => boolean
   #running: Entry | undefined
+  #ran: Promise<void> = Promise.resolve()
   #waking: NodeJS.Timeout | undefined
   #forgetting: NodeJS.Timeout | undefined
   #closed = false
@@ -52,11 +53,12 @@ export class FairQueue {
     return this.#turns.size
   }
 
-  /** Nothing starts any more. */
-  close(): void {
+  /** Nothing starts any more. @returns when what runs has ended */
+  close(): Promise<void> {
     this.#closed = true
     clearTimeout(this.#waking)
     clearTimeout(this.#forgetting)
+    return this.#ran
   }
 
   #startNext(): void {
@@ -66,7 +68,7 @@ export class FairQueue {
     const entry = this.#turns.next(now, this.#isOpen)
     if (entry) {
       this.#running = entry
-      void this.#run(entry.id).then(() => this.#finished(entry))
+      this.#ran = this.#run(entry.id).then(() => this.#finished(entry))
     } else if (this.#turns.freeAt !== undefined) {
       const delay = Math.min(Math.ceil(this.#turns.freeAt - now), MAX_DELAY_MS)
       this.#waking = setTimeout(() => this.#startNext(), delay)

@@ -191,6 +191,8 @@ export class JobQueue extends EventEmitter<QueueEvents> {
     for (const { job } of this.#end()) {
       this.#records.change(job.id, interrupted).catch((error) => this.#log(job.id, error))
     }
+    // A picture that is being written is written, or the folder would change after the end.
+    await this.#line.close()
     await this.#records.settled()
   }
 

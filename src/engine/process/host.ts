@@ -128,9 +128,9 @@ export class EngineHost implements Engine {
       this.#stop.signal.throwIfAborted()
       if (!this.#child.isRunning) await this.#startAgain(signal)
       const child = this.#child
-      await this.#loaded(child)
+      await unlessAborted(this.#loaded(child), signal)
       // What was cancelled is left at the next step, or by a process that is ended because it never comes there.
-      await child.free()
+      await unlessAborted(child.free(), signal)
       signal?.throwIfAborted()
       if (child.isRunning) return child
     }
@@ -162,5 +162,21 @@ function listenersOf(models: EngineModels, onNotice: (message: string) => void):
     onNotice,
     onCatalog: (catalog) => models.reread(catalog),
     onOpened: (model, seconds, open) => models.opened(model, seconds, open),
+  }
+}
+
+/** Nobody waits for what they have given up; it goes on by itself. */
+async function unlessAborted(work: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+  if (!signal) return work
+  const over = new AbortController()
+  const given = new Promise<void>((resolve) => {
+    signal.addEventListener('abort', () => resolve(), { once: true, signal: over.signal })
+  })
+  try {
+    if (!signal.aborted) await Promise.race([work, given])
+    signal.throwIfAborted()
+  } finally {
+    over.abort()
+    work.catch(() => {})
   }
 }
