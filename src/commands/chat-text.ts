@@ -8,11 +8,11 @@ const CODES: readonly RegExp[] = [
   // https://discord.com/developers/docs/reference#message-formatting
   /<a?:([^\s:<>]+):\d+>/gu,
   /<\/([^:<>]+):\d+>/gu,
-  /<(?:@[!&]?\d+|#\d+|t:-?\d+(?::\w)?|id:[a-z-]+)()>/gu,
+  /<(?:@[!&]?\d+|#\d+|t:-?\d+(?::\w)?|id:[a-z-]+(?::\d+)?|sound:\d+:\d+)()>/gu,
   // https://docs.slack.dev/messaging/formatting-message-text#advanced
   /<(?:[@#]|!subteam\^)[A-Z0-9]+(?:\|([^<>]*))?>/gu,
   /<!(?:here|channel|everyone|date\^[^<>|]*)(?:\|([^<>]*))?>/gu,
-  /<mailto:[^<>|]*\|([^<>]*)>/gu,
+  /<(?:mailto|tel):[^<>|]*\|([^<>]*)>/gu,
 ]
 
 /** Where a link shows itself; looked for apart from its beginning, so that long lines cost no more than their length. */

@@ -6,9 +6,14 @@ import { insteadOf } from './foreign-flags.ts'
 import { hasChoice, type Option, type OptionValues } from './options.ts'
 
 /** Hyphens, dashes and minus signs: keyboards turn `--` into other ones, and phones offer them side by side. */
-const DASH = '-\u2010-\u2015\u2212\ufe58\ufe63\uff0d'
+const DASH =
+  '-\u02d7\u058a\u05be\u2010-\u2015\u2043\u2212\u2500\u2501\u2796\u2e3a\u2e3b\u2e40\ufe31\ufe32\ufe58\ufe63\uff0d'
+/** As long as two. */
+const LONG_DASH = /[\u2014\u2015\u2e3a\u2e3b\ufe31]/u
+/** What shows nothing could part a dash from its flag. */
+const HIDDEN = new RegExp(`(?<=[${DASH}])[\\p{Cf}\\p{Default_Ignorable_Code_Point}]+`, 'gu')
 /** What may be a flag: dashes and a word behind them. After `--` there may be a space. */
-const START = new RegExp(`(?<before>^|[^${DASH}])(?<dashes>[${DASH}]+|--\\s+)(?<name>\\p{L}[^\\s=]*)`, 'gu')
+const START = new RegExp(`(?<before>^|[^${DASH}])(?<dashes>[${DASH}]+|--\\s+)(?<name>[\\p{L}\\p{N}_][^\\s=]*)`, 'gu')
 const QUOTED = /^["“]([^"“”]*)["”](?=\s|$)/u
 /** More cannot all be options, so the first ones show what is wrong. */
 const MAX_FLAGS = 100
@@ -31,7 +36,8 @@ interface Flag {
  * where an option has that name.
  * @throws UserError for flags that no option has, or one that stands twice or without the value that it needs.
  */
-export function parseInline(text: string, options: readonly Option[]): OptionValues {
+export function parseInline(typed: string, options: readonly Option[]): OptionValues {
+  const text = typed.replace(HIDDEN, '')
   const flags = flagsIn(text, options)
   requireKnown(flags, options)
   const values: OptionValues = { prompt: text.slice(0, flags[0]?.start).trim() }
@@ -50,7 +56,8 @@ export function parseInline(text: string, options: readonly Option[]): OptionVal
 }
 
 /** A word of a command line as the flag that it was meant for: `–seed` and `-seed` as `--seed`; undefined for all others. */
-export function flagOf(word: string, options: readonly Option[]): string | undefined {
+export function flagOf(typed: string, options: readonly Option[]): string | undefined {
+  const word = typed.replace(HIDDEN, '')
   const [flag] = flagsIn(word, options)
   return flag && flag.start === 0 && flag.end === word.length ? `--${flag.name}` : undefined
 }
@@ -109,10 +116,14 @@ function quotedLength(rest: string): number {
 function isFlag(before: string, dashes: string, name: string, rest: string, options: readonly Option[]): boolean {
   const isOption = optionOf(name, options) !== undefined
   const hasNumber = /^[\s=]+[-+.]?\d/u.test(rest)
-  if (/\S/u.test(before)) return dashes === '--' && isOption && (hasNumber || /[^\p{L}\p{N}]/u.test(before))
+  if (/\S/u.test(before)) {
+    const isApart = /[^\p{L}\p{N}]/u.test(before)
+    const isForeign = isApart && hasNumber && insteadOf(name) !== undefined
+    return dashes === '--' && (isForeign || (isOption && (hasNumber || isApart)))
+  }
   if (/\s/u.test(dashes)) return isOption && hasNumber
   if (/^-{2,}$/u.test(dashes)) return true
-  if (dashes.length > 1 || /[\u2014\u2015]/u.test(dashes)) return /^[a-z]/iu.test(name)
+  if (dashes.length > 1 || LONG_DASH.test(dashes)) return /^[a-z]/iu.test(name)
   if (name.length === 1) return hasNumber && (isOption || insteadOf(name) !== undefined)
   return isOption || (insteadOf(name) !== undefined && new RegExp(`^[\\s=]*($|[${DASH}\\d])`, 'u').test(rest))
 }

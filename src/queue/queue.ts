@@ -105,6 +105,12 @@ export class JobQueue extends EventEmitter<QueueEvents> {
     return [...this.#records.live.values()].map(({ job }) => job).filter((job) => !isFinished(job))
   }
 
+  /** Whether it waits or runs. */
+  isUnfinished(id: string): boolean {
+    const live = this.#records.live.get(id)
+    return live !== undefined && !isFinished(live.job)
+  }
+
   /**
    * Records the message that shows the job; while the store is away it is known here, and recorded as soon as that can be.
    * @throws UserError `gone`; Error at a stop

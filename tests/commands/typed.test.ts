@@ -43,6 +43,13 @@ describe("another keyboard's dashes", () => {
     ['a cat −seed=7'],
     ['a cat ‑‑seed 7'],
     ['a cat －－seed 7'],
+    ['a cat ⸺seed 7'],
+    ['a cat ˗˗seed 7'],
+    ['a cat ➖➖seed 7'],
+    ['a cat ──seed 7'],
+    ['a cat --\u200bseed 7'],
+    ['a cat -\u200b-seed 7'],
+    ['a cat --\u202eseed 7'],
     ['a cat —-seed 7'],
     ['a cat ---seed 7'],
     ['a cat -Seed 7'],
@@ -158,6 +165,10 @@ describe('flags that there are not', () => {
     expect(await refusal(`a cat ${flags}`)).toContain(`did you mean ${nearest}?`)
   })
 
+  it.each(['--4k', '--2 7', '--_x 7', '(--v 6)', '_--v 6_'])('%s does not pass unread', async (flag) => {
+    expect(await refusal(`a cat ${flag}`)).toMatch(/^--\S+ is not an option/)
+  })
+
   it('are named in other alphabets too', async () => {
     expect(await refusal('кот --сид 7')).toMatch(/^--сид is not an option/)
   })
@@ -173,6 +184,7 @@ describe("a chat's own codes", () => {
     ['what </imagine:123> draws in <id:customize>', 'what imagine draws in'],
     ['a cat for <@U0123ABC|alice> in <#C0123ABC|garden>', 'a cat for alice in garden'],
     ['a cat for <@U0123ABC> <!subteam^S01|@friends> <!here>', 'a cat for @friends'],
+    ['a cat <id:linked-roles:12> and <sound:1:2> <tel:+1|call>', 'a cat and call'],
     ['a <3 >:) a<b>c', 'a <3 >:) a<b>c'],
   ])('%s is drawn as “%s”', async (line, prompt) => {
     expect((await drawn(line)).prompt).toBe(prompt)

@@ -6,9 +6,11 @@ import { dirname, join } from 'node:path'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { PipelineFolder } from '../../src/engine/pipelines/pipeline-folder.ts'
+import type { ImagesRequest } from '../../src/engine/process/engine.ts'
 import { modelHash } from '../../src/engine/process/model-hash.ts'
 import { slerp, startOf } from '../../src/engine/process/noise.ts'
 import { usableCores } from '../../src/engine/process/threads.ts'
+import { Patience } from '../../src/engine/process/watchdog.ts'
 import { Generator } from '../../src/engine/random/generator.ts'
 
 describe('a variation', () => {
@@ -49,6 +51,25 @@ describe('a variation', () => {
   it("leaves its seed's stream where a fresh picture's is", () => {
     const { generator } = startOf({ seed: 1, variations: [{ seed: 2, strength: 0.25 }] }, dims)
     expect(generator.randn(dims)).toEqual(startOf({ seed: 1, variations: [] }, dims).generator.randn(dims))
+  })
+})
+
+describe('patience', () => {
+  const request = {
+    model: 'small',
+    width: 64,
+    height: 64,
+    images: [{ seed: 1, variations: [] }],
+  } as unknown as ImagesRequest
+
+  it('is measured by each model alone, and anew when one was opened again', () => {
+    const patience = new Patience(1000)
+    const unmeasured = patience.forStep(request)
+    patience.measure(request, 10)
+    expect(patience.forStep(request)).toBeLessThan(unmeasured)
+    expect(patience.forStep({ ...request, model: 'large' })).toBe(unmeasured)
+    patience.forget(request)
+    expect(patience.forStep(request)).toBe(unmeasured)
   })
 })
 

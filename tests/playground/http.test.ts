@@ -50,6 +50,14 @@ describe('a job', () => {
     expect((await house.queue.get(message.job))!.place.message).toBe(message.job)
   })
 
+  it('is found by its number in every form in which people write it', async () => {
+    const visitor = await arrive()
+    const { job } = await drawn(visitor, 'a fig')
+    for (const name of [job.toUpperCase(), `#${job}`, `job ${job}`, `seedling-${job}-1.png`])
+      expect((await visitor.get(`/api/jobs/${encodeURIComponent(name)}`)).status, name).toBe(200)
+    expect((await visitor.get('/api/jobs/apple')).status).toBe(400)
+  })
+
   it('says how long it was drawn, whatever the clock did meanwhile', async () => {
     const visitor = await arrive()
     await using events = await visitor.listen()

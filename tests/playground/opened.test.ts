@@ -218,6 +218,9 @@ describe('what one address can take', { timeout: 60_000 }, () => {
     expect(networkOf('fe80::1%eth0')).toBe('fe80:0:0:0::/64')
     expect(networkOf('::1')).toBe('0:0:0:0::/64')
     expect(networkOf('::ffff:203.0.113.1')).toBe('203.0.113.1')
+    // Some proxies tell the port.
+    expect(networkOf('203.0.113.1:5678')).toBe('203.0.113.1')
+    expect(networkOf('[2001:db8:1:2::6]:5678')).toBe('2001:db8:1:2::/64')
   })
 
   it('is not told by a header where no proxy is trusted', async () => {

@@ -217,6 +217,8 @@ describe('broken records', () => {
     '00000000000000a5': whole, // Another job's.
     '00000000000000a6': JSON.stringify({ value: { ...withoutRequest, id: '00000000000000a6' } }),
     '00000000000000a7': JSON.stringify({ value: { ...good, id: '00000000000000a7', state: 'dreaming' } }),
+    '00000000000000a8': JSON.stringify({ value: { ...good, id: '00000000000000a8', author: { id: '1' } } }),
+    '00000000000000a9': JSON.stringify({ value: { ...good, id: '00000000000000a9', action: 'dance' } }),
   }
 
   async function expectSetAside(store: JobStore, log: string[]): Promise<void> {

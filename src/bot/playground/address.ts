@@ -25,7 +25,9 @@ export function isSecure(c: Context, trustsProxy: boolean): boolean {
 }
 
 export function networkOf(address: string): string {
-  const plain = address.replace(/^::ffff:(?=\d+\.)/iu, '').replace(/%.*$/u, '')
+  // Some proxies tell the port, too, which is another one for each connection.
+  const host = /^\[([^\]]*)\](?::\d+)?$/u.exec(address)?.[1] ?? address.replace(/^([\d.]+):\d+$/u, '$1')
+  const plain = host.replace(/^::ffff:(?=\d+\.)/iu, '').replace(/%.*$/u, '')
   if (!isIPv6(plain)) return plain
   const [head = '', tail] = plain.split('::')
   const [first, last] = [head, tail ?? ''].map((part) => part.split(':').filter(Boolean)) as [string[], string[]]

@@ -75,7 +75,9 @@ export class UnfinishedJobs {
   constructor(limits: PlaygroundLimits, queue: JobQueue) {
     this.#limits = limits
     this.#queue = queue
-    queue.on('change', (job) => this.#settle(job))
+    queue.on('change', (job) => {
+      if (isFinished(job)) this.#settle(job.id)
+    })
   }
 
   /** Makes a job for an address. @throws UserError `limit`, or what `make` throws */
@@ -96,7 +98,7 @@ export class UnfinishedJobs {
       const job = await make()
       this.#addresses.set(job.id, address)
       // It may have ended before it was known whose it is.
-      this.#settle((await this.#queue.get(job.id)) ?? job)
+      if (!this.#queue.isUnfinished(job.id)) this.#settle(job.id)
       return job
     } catch (error) {
       this.#count(address, -1)
@@ -104,10 +106,10 @@ export class UnfinishedJobs {
     }
   }
 
-  #settle(job: Job): void {
-    const address = this.#addresses.get(job.id)
-    if (address === undefined || !isFinished(job)) return
-    this.#addresses.delete(job.id)
+  #settle(id: string): void {
+    const address = this.#addresses.get(id)
+    if (address === undefined) return
+    this.#addresses.delete(id)
     this.#count(address, -1)
   }
 

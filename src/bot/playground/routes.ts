@@ -3,6 +3,7 @@
 import { type Context, Hono } from 'hono'
 import { z } from 'zod'
 import { type Action, parseActionId } from '../../commands/actions.ts'
+import { requireJobName, requireJobOf } from '../../commands/words.ts'
 import { UserError, type UserErrorCode } from '../../job/errors.ts'
 import type { Author, Job } from '../../job/job.ts'
 import { type Rooms, sentenceOf } from '../rooms.ts'
@@ -81,7 +82,10 @@ export function routes(surface: Surface): Hono<Variables> {
 
   app.get('/api/jobs/:job', async (c) => {
     const visitor = c.get('visitor')
-    return c.json(seenBy(await commands.show(c.req.param('job'), askerOf(visitor)), visitor))
+    const name = requireJobName(c.req.param('job'))
+    // Another chat's messages are none of the page's.
+    const job = await commands.show(requireJobOf('id' in name ? name.id : undefined), askerOf(visitor))
+    return c.json(seenBy(job, visitor))
   })
 
   app.post('/api/imagine', async (c) => {

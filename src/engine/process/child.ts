@@ -137,7 +137,8 @@ export class Child {
     if (!listener) return
     if (report.type === 'progress') {
       const isOpening = report.progress.opening !== undefined
-      if (!isOpening) this.#measure(listener)
+      if (isOpening) this.#patience.forget(listener.request)
+      else this.#measure(listener)
       this.#watchdog.expect(isOpening ? this.#patience.forLoading : this.#patience.forStep(listener.request))
       listener.onProgress?.(report.progress)
       return

@@ -41,7 +41,8 @@ const FORGETTING = 0.05
 /** How long a silence may last. Decoding a picture counts as a step: with any model it takes less than a few. */
 export class Patience {
   readonly #leastMs: number
-  #msPerPixel: number | undefined
+  /** By model: one may take a thousand times as long as another. */
+  readonly #msPerPixel = new Map<string | undefined, number>()
 
   /** @param leastMs even where steps are quick */
   constructor(leastMs: number) {
@@ -54,16 +55,22 @@ export class Patience {
   }
 
   /** Until the next sign of a request, in milliseconds. */
-  forStep({ width, height, images }: ImagesRequest): number {
-    if (this.#msPerPixel === undefined) return UNMEASURED * this.#leastMs
+  forStep({ model, width, height, images }: ImagesRequest): number {
+    const msPerPixel = this.#msPerPixel.get(model)
+    if (msPerPixel === undefined) return UNMEASURED * this.#leastMs
     // The pictures are decoded one after another, without a word between.
-    return Math.max(this.#leastMs, BEYOND_MEASURE * this.#msPerPixel * width * height) * images.length
+    return Math.max(this.#leastMs, BEYOND_MEASURE * msPerPixel * width * height) * images.length
   }
 
   /** Learns from a step. The slowest one counts, and is forgotten little by little. */
-  measure({ width, height }: ImagesRequest, ms: number): void {
+  measure({ model, width, height }: ImagesRequest, ms: number): void {
     const newest = ms / (width * height)
-    const slowest = this.#msPerPixel ?? newest
-    this.#msPerPixel = Math.max(newest, slowest + FORGETTING * (newest - slowest))
+    const slowest = this.#msPerPixel.get(model) ?? newest
+    this.#msPerPixel.set(model, Math.max(newest, slowest + FORGETTING * (newest - slowest)))
+  }
+
+  /** Its model is opened anew, so that the first step counts as the first again. */
+  forget({ model }: ImagesRequest): void {
+    this.#msPerPixel.delete(model)
   }
 }

@@ -83,12 +83,13 @@ export class Chat {
 
   /** Does what a line says; plain text draws, as `/imagine` does. False where it was refused. */
   async send(line: string): Promise<boolean> {
-    const [, command, rest = ''] = /^\/(\S*)\s*([\s\S]*)$/u.exec(line.trim()) ?? ['', 'imagine', line]
+    const [, word = '', rest = ''] = /^\/(\S*)\s*([\s\S]*)$/u.exec(line.trim()) ?? ['', 'imagine', line]
+    const command = word.toLowerCase()
     if (command === 'help') return this.#note({ kind: 'help' })
     return this.#attempt(line, async () => {
       if (command === 'imagine') this.#add(await imagine(rest))
-      else if (command === 'show') this.#look(await show(rest.replace(/^.*#/u, '').trim()))
-      else throw new Error(`/${command!.slice(0, 40)} is not a command here; use /imagine, /show or /help.`)
+      else if (command === 'show') this.#look(await show(rest.replace(/^\S*#/u, '').trim()))
+      else throw new Error(`/${word.slice(0, 40)} is not a command here; use /imagine, /show or /help.`)
     })
   }
 
