@@ -9,6 +9,9 @@ export type JobState = 'queued' | 'running' | 'done' | 'failed' | 'cancelled'
 /** What made the job: the command itself, or a button under an earlier one's pictures. */
 export type JobAction = 'imagine' | 'reroll' | 'vary' | 'upscale'
 
+/** How long a reply can be used. https://discord.com/developers/docs/interactions/receiving-and-responding */
+export const REPLY_MS = 15 * 60_000
+
 /** A member, as the platform knows them. Ids are strings, always. */
 export interface Author {
   readonly id: string

@@ -2,7 +2,7 @@
 
 import { EventEmitter } from 'node:events'
 import { UserError } from '../job/errors.ts'
-import { isFinished, type Job, type Progress, type Reply } from '../job/job.ts'
+import { isFinished, type Job, type Progress, REPLY_MS, type Reply } from '../job/job.ts'
 import { StoreError } from '../store/errors.ts'
 import { Estimates } from './estimates.ts'
 import { FairQueue } from './fairness.ts'
@@ -11,7 +11,7 @@ import { Outage } from './outage.ts'
 import { Positions } from './positions.ts'
 import { runProgress } from './progress.ts'
 import { type Live, Records } from './records.ts'
-import { again, answered, deleted, ended, interrupted, placed, REPLY_MS, withoutReply } from './transitions.ts'
+import { again, answered, deleted, ended, interrupted, placed, withoutReply } from './transitions.ts'
 import { Worker, type WorkerOptions } from './worker.ts'
 
 /**

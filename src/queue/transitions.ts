@@ -2,9 +2,6 @@
 
 import { isFinished, type Job } from '../job/job.ts'
 
-/** How long what an interaction left can still be used. https://discord.com/developers/docs/interactions/receiving-and-responding */
-export const REPLY_MS = 15 * 60_000
-
 /** How a job ends: its last state, and what it leaves. */
 export type Ending = Pick<Job, 'state'> & Partial<Pick<Job, 'pictures' | 'model' | 'error' | 'drawnMs'>>
 
@@ -45,10 +42,8 @@ export function deleted({ answeredAt: _, ...job }: Job): Job {
 
 /** `place.reply` is a secret that is not kept a moment longer than it is of use. */
 export function withoutDeadReply(job: Job): Job {
-  const { reply } = job.place
-  // Earlier versions kept the route alone.
-  const until = typeof reply === 'object' ? reply.until : job.createdAt + REPLY_MS
-  return job.answeredAt !== undefined || until <= Date.now() ? withoutReply(job) : job
+  const isDead = job.place.reply !== undefined && job.place.reply.until <= Date.now()
+  return job.answeredAt !== undefined || isDead ? withoutReply(job) : job
 }
 
 export function withoutReply(job: Job): Job {

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { Keyv } from 'keyv'
 import type { Job } from '../job/job.ts'
 import { type Adapter, type Database, NAMESPACES } from './keyv.ts'
-import { faultOf, UNREADABLE } from './record.ts'
+import { faultOf, UNREADABLE, upToDate } from './record.ts'
 import { openSqlite } from './sqlite.ts'
 import type { JobStore } from './store.ts'
 
@@ -81,8 +81,9 @@ class KeyvJobStore implements JobStore {
   get(id: string): Promise<Job | undefined> {
     return this.#do(async () => {
       const job = await this.#jobs.get(id)
-      const fault = job === undefined ? undefined : faultOf(id, job)
-      if (fault === undefined) return job
+      if (job === undefined) return undefined
+      const fault = faultOf(id, job)
+      if (fault === undefined) return upToDate(job)
       await this.#setAside(id, fault)
       return undefined
     })

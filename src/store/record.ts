@@ -1,6 +1,7 @@
 /** Which stored texts are jobs: whatever lies in a database may have been cut short, edited by hand, or be another program's. */
 
 import { z } from 'zod'
+import { type Job, REPLY_MS } from '../job/job.ts'
 
 const text = z.string()
 const noise = { seed: z.number(), variations: z.array(z.object({ seed: z.number(), strength: z.number() })) }
@@ -24,7 +25,13 @@ const job = z.looseObject({
     upscale: z.number(),
   }),
   author: z.looseObject({ id: text, name: text }),
-  place: z.looseObject({ platform: text, guild: text, channel: text, message: text.optional() }),
+  place: z.looseObject({
+    platform: text,
+    guild: text,
+    channel: text,
+    message: text.optional(),
+    reply: z.union([text, z.looseObject({ route: text, until: z.number() })]).optional(),
+  }),
   createdAt: z.number(),
   attempts: z.number(),
   pictures: z.array(picture),
@@ -39,4 +46,11 @@ export function faultOf(id: string, value: unknown): string | undefined {
   const { error, data } = job.safeParse(value)
   if (error) return `its ${error.issues[0]!.path.join('.') || 'record'} is wrong`
   return data.id === id ? undefined : 'it is another job’s'
+}
+
+/** A job as it is written today; up to 0.1.0 `place.reply` was the route alone. */
+export function upToDate(job: Job): Job {
+  const route: unknown = job.place.reply
+  if (typeof route !== 'string') return job
+  return { ...job, place: { ...job.place, reply: { route, until: job.createdAt + REPLY_MS } } }
 }

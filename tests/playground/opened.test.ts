@@ -88,6 +88,10 @@ describe('who is let in', () => {
 
   it('has few tries', async () => {
     const { playground } = await open({ host: '0.0.0.0', password: 'open sesame', trustsProxy: true })
+    // Entering is no try at the password, however many do it.
+    for (let people = 0; people < 11; people++) {
+      expect((await logIn(playground.address, 'open sesame', from('203.0.113.1'))).status).toBe(204)
+    }
     const answers = []
     for (let tries = 0; tries < 11; tries++) {
       answers.push((await logIn(playground.address, `wrong ${tries}`, from('203.0.113.1'))).json())

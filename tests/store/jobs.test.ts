@@ -55,6 +55,14 @@ describe.each([
     expect(await store.unanswered()).toHaveLength(151)
   })
 
+  it('of an earlier version have the way to their answer as it is kept today', async () => {
+    const store = await open()
+    const job = newJob()
+    await store.put({ ...job, place: { ...job.place, reply: '/webhooks/1/token' as never } })
+    const reply = { route: '/webhooks/1/token', until: job.createdAt + 15 * 60_000 }
+    expect((await store.get(job.id))?.place.reply).toEqual(reply)
+  })
+
   it('keep measures', async () => {
     const store = await open()
     expect(await store.getMeasure('speed')).toBeUndefined()

@@ -12,11 +12,8 @@ import {
 import type { Commands, Context } from '../../commands/commands.ts'
 import type { OptionValue, OptionValues } from '../../commands/options.ts'
 import { UserError } from '../../job/errors.ts'
-import type { Reply } from '../../job/job.ts'
+import { REPLY_MS, type Reply } from '../../job/job.ts'
 import { createdAt } from './snowflake.ts'
-
-/** How long an interaction's token lives. */
-const TOKEN_MS = 15 * 60_000
 
 export type CommandInteraction = APIChatInputApplicationCommandInteraction
 export type ClickInteraction = APIMessageComponentInteraction
@@ -44,10 +41,10 @@ export function channelOf({ channel, channel_id }: CommandInteraction | ClickInt
 export function replyOf({ id, token, application_id }: Pick<APIInteraction, 'id' | 'token' | 'application_id'>): Reply {
   const now = Date.now()
   // Its id tells when it was made, unless our clock and Discord's are far apart.
-  const until = createdAt(id) + TOKEN_MS
+  const until = createdAt(id) + REPLY_MS
   return {
     route: Routes.webhookMessage(application_id, token),
-    until: until > now ? Math.min(until, now + TOKEN_MS) : now + TOKEN_MS,
+    until: until > now ? Math.min(until, now + REPLY_MS) : now + REPLY_MS,
   }
 }
 

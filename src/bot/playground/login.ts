@@ -67,6 +67,8 @@ export class Login {
         error: this.#hasPassword ? 'That is not the password.' : 'This link is not valid any more; ask for a new one.',
       }
     }
+    // Many may live behind one address; only wrong tries count.
+    await this.#tries.reward(address)
     setCookie(c, COOKIE, this.#proof(), {
       httpOnly: true,
       sameSite: 'Lax',
