@@ -142,11 +142,16 @@ describe('an engine with a folder of models', () => {
   })
 
   it('closes the one that was not used for longest where memory does not allow both', async () => {
-    const engine = await started({ modelsFolder: models(), modelMemory: 1, model: 'tiny-sdxl' })
+    const folder = models()
+    const engine = await started({ modelsFolder: folder, modelMemory: 1, model: 'tiny-sdxl' })
     expect(engine.model.name).toBe('tiny-sdxl')
     expect(await draw(engine, 'tiny-sd1')).toMatchObject({ drawn: 'tiny-sd1', opening: ['tiny-sd1'] })
     expect(engine.openModels.has('tiny-sdxl')).toBe(false)
     expect(await draw(engine)).toMatchObject({ drawn: 'tiny-sdxl', opening: ['tiny-sdxl'] })
+    // It is closed though the other cannot be opened.
+    writeFileSync(join(folder, 'checkpoints/tiny-sd1/unet/model.onnx'), 'not a graph')
+    await expect(draw(engine, 'tiny-sd1')).rejects.toMatchObject({ code: 'model' })
+    expect([...engine.openModels]).toEqual([])
   })
 
   it('draws with the LoRAs and embeddings that a prompt names, without opening the model anew', async () => {
@@ -178,7 +183,9 @@ describe('an engine with a folder of models', () => {
     expect(await pixels('a cat')).toBe(plain)
     expect(await pixels('a cat bad-hands')).not.toBe(await pixels('a cat bad hand'))
     await expect(pixels('a cat<lora:pixelart>')).rejects.toThrow(/no LoRA "pixelart"; did you mean "pixel_art"\?/)
-    await expect(pixels('a cat<lora:ink>', 'tiny-sdxl')).rejects.toMatchObject({ code: 'model' })
+    const misfit = await pixels('a cat<lora:ink>', 'tiny-sdxl').catch((error) => error)
+    expect(misfit).toMatchObject({ code: 'argument', message: expect.stringMatching(/^The LoRA ink /) })
+    expect(misfit.message).not.toContain(folder)
     await pixels('a cat bad-hands', 'tiny-sdxl')
   })
 

@@ -25,8 +25,9 @@ export interface ChildListeners {
   readonly onNotice: (message: string) => void
   /** Models came or went, or became known better. */
   readonly onCatalog: (catalog: Catalog) => void
-  /** A model was opened; `open` has every one that is. */
-  readonly onOpened: (model: string, seconds: number, open: readonly string[]) => void
+  /** All that are open now. */
+  readonly onOpen: (models: readonly string[]) => void
+  readonly onOpened: (model: string, seconds: number) => void
 }
 
 export class Child {
@@ -116,10 +117,11 @@ export class Child {
   }
 
   #hear(report: Report): void {
-    const { onNotice, onCatalog, onOpened } = this.#listeners
+    const { onNotice, onCatalog, onOpen, onOpened } = this.#listeners
     if ('id' in report) this.#hearOf(report, this.#requests.get(report.id))
     else if (report.type === 'catalog') onCatalog(report.catalog)
-    else if (report.type === 'opened') onOpened(report.model, report.seconds, report.open)
+    else if (report.type === 'open') onOpen(report.models)
+    else if (report.type === 'opened') onOpened(report.model, report.seconds)
     else if (report.type === 'notice' || report.type === 'loading') {
       // What a model tells while a request waits for it is a sign too; with nothing to do, there is nothing to wait for.
       if (!this.#isLoaded || this.#requests.size > 0) this.#watchdog.expect(this.#patience.forLoading)

@@ -33,8 +33,11 @@ export class EngineModels {
     this.#catalog = catalog
   }
 
-  opened(model: string, seconds: number, open: readonly string[]): void {
+  opened(model: string, seconds: number): void {
     this.#seconds.set(model, seconds)
-    this.#open = new Set(open)
+  }
+
+  areOpen(models: readonly string[]): void {
+    this.#open = new Set(models)
   }
 }

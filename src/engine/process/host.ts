@@ -161,7 +161,8 @@ function listenersOf(models: EngineModels, onNotice: (message: string) => void):
   return {
     onNotice,
     onCatalog: (catalog) => models.reread(catalog),
-    onOpened: (model, seconds, open) => models.opened(model, seconds, open),
+    onOpen: (open) => models.areOpen(open),
+    onOpened: (model, seconds) => models.opened(model, seconds),
   }
 }
 

@@ -81,9 +81,9 @@ async function modelOf(name: string | undefined, id: number): Promise<LoadedMode
   if (open.has(wanted)) return open.get(wanted)
   tell({ type: 'progress', id, progress: { opening: wanted, step: 0, steps: 0 } })
   const since = performance.now()
-  const model = await open.get(wanted)
+  const model = await open.get(wanted).finally(() => tell({ type: 'open', models: open.names }))
   catalog.learned(wanted, model.facts)
-  tell({ type: 'opened', model: wanted, seconds: (performance.now() - since) / 1000, open: open.names })
+  tell({ type: 'opened', model: wanted, seconds: (performance.now() - since) / 1000 })
   tell({ type: 'catalog', catalog: catalog.catalog(own) })
   tell({ type: 'progress', id, progress: { step: 0, steps: 0 } })
   return model

@@ -31,7 +31,7 @@ export class PromptNetworks {
   /**
    * Loads what the prompts name. Embeddings stand in either prompt by their file's name, as in AUTOMATIC1111; one of another
    * family is left as the word that it is.
-   * @throws EngineError 'argument' for a LoRA that there is not, with the nearest names; 'model' for one that does not fit.
+   * @throws EngineError 'argument' for a LoRA that there is not, with the nearest names, and for one that does not fit.
    */
   async load(prompt: string, negativePrompt: string, files: readonly ModelFile[]): Promise<PromptWithAdapters> {
     const parsed = parseExtraNetworks(prompt)
@@ -49,13 +49,24 @@ export class PromptNetworks {
   async #adapter(reference: LoraReference, files: readonly ModelFile[]): Promise<AdapterSelection> {
     const file = networkNamed(reference.name, files, 'LoRA')
     const key = keyOf(file)
-    const name = this.#loras.get(key) ?? (await this.#pipeline.loadLoraWeights(file.path, { adapterName: key }))
+    const name = this.#loras.get(key) ?? (await this.#loadLora(file, key))
     this.#loras.delete(key)
     this.#loras.set(key, name)
     const { unetWeight, textEncoderWeight } = reference
     return {
       name,
       weight: { unet: unetWeight, textEncoder: textEncoderWeight, textEncoder2: textEncoderWeight },
+    }
+  }
+
+  /** Whoever named a LoRA that does not fit can name another; where it lies is not for them. */
+  async #loadLora(file: ModelFile, key: string): Promise<string> {
+    try {
+      return await this.#pipeline.loadLoraWeights(file.path, { adapterName: key })
+    } catch (error) {
+      if (!(error instanceof EngineError) || error.code !== 'model') throw error
+      const message = error.message.replaceAll(file.path, `The LoRA ${file.name}`)
+      throw new EngineError('argument', message, { cause: error })
     }
   }
 

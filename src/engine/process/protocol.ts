@@ -32,8 +32,9 @@ export type Order =
 export type Report =
   | { readonly type: 'loaded'; readonly catalog: Catalog }
   | { readonly type: 'catalog'; readonly catalog: Catalog }
-  /** A model was opened, perhaps in another's place; `open` has every one that is. */
-  | { readonly type: 'opened'; readonly model: string; readonly seconds: number; readonly open: readonly string[] }
+  /** Every model that is open, after one was opened, or could not be, perhaps in another's place. */
+  | { readonly type: 'open'; readonly models: readonly string[] }
+  | { readonly type: 'opened'; readonly model: string; readonly seconds: number }
   | { readonly type: 'notLoaded'; readonly error: ReportedError }
   | { readonly type: 'notice'; readonly message: string }
   | { readonly type: 'loading' }
