@@ -122,7 +122,7 @@ function statusOf(job: Job, { position, etaSeconds, step, steps, opening, paused
     case 'queued':
       return ['Queued', ...(position === undefined ? [] : [line(position)]), ...eta].join(' · ')
     case 'running':
-      if (opening !== undefined) return [`Opening ${opening}`, ...eta].join(' · ')
+      if (opening !== undefined) return [`Opening ${opening}…`, ...eta].join(' · ')
       return ['Drawing', ...(steps ? [`${Math.floor((100 * (step ?? 0)) / steps)} %`] : []), ...eta].join(' · ')
     case 'done':
       return `${TITLES[job.action]} · ${duration((job.drawnMs ?? job.finishedAt! - job.startedAt!) / 1000)}`

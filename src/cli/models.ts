@@ -117,9 +117,10 @@ async function list(config: Config, { json, hash }: Flags): Promise<number> {
   return 0
 }
 
-/** The model of SEEDLING_MODEL where it lies on this machine, or the embedded one. */
-async function ownModel({ SEEDLING_MODEL: model = EMBEDDED_MODEL }: Config, files: readonly ModelFile[]) {
-  if (!existsSync(model) || files.some(({ path }) => resolve(path) === resolve(model))) return []
+/** The model of SEEDLING_MODEL where it lies on this machine; without a folder of models, the embedded one. */
+async function ownModel(config: Config, files: readonly ModelFile[]) {
+  const model = config.SEEDLING_MODEL ?? (config.SEEDLING_MODELS === undefined ? EMBEDDED_MODEL : undefined)
+  if (model === undefined || !existsSync(model) || files.some(({ path }) => resolve(path) === resolve(model))) return []
   return [{ kind: 'checkpoint' as const, name: basename(resolve(model)), path: model }]
 }
 

@@ -105,7 +105,10 @@ export class Commands {
   #requireModel({ model }: Request): void {
     const { models } = this.#engine.catalog
     if (model === undefined || models.some(({ name }) => name === model)) return
-    throw new UserError('gone', `It was drawn with the model ${model}, which is not here any more; use /imagine.`)
+    throw new UserError(
+      'gone',
+      `It was drawn with the model ${model}, which is not here any more; use /imagine with another.`,
+    )
   }
 
   #varied(job: Job, index: number): Request {

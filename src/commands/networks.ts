@@ -31,7 +31,10 @@ export function promptWithLoras(
   const parsed = inWords(() => parseExtraNetworks(whole))
   return parsed.loras.reduce((text, { name }) => {
     const { name: found } = named(name, loras, 'LoRA')
-    return found === name ? text : text.replaceAll(`<lora:${name}:`, `<lora:${found}:`)
+    if (found === name) return text
+    return text.replaceAll(/(<(?:lora|lyco):)([^:>]+)/gu, (whole, start: string, one: string) =>
+      one === name ? `${start}${found}` : whole,
+    )
   }, whole)
 }
 

@@ -49,6 +49,9 @@ const MAX_CLIP_SKIP = 12
 /** Pictures at once, in a chat. */
 const MAX_COUNT = 4
 
+/** A file's name has 255 bytes at most; where two are alike, folders stand before it. */
+const MAX_NAME_LENGTH = 500
+
 /** Nothing to choose from. */
 const NOTHING: Catalog = { models: [], loras: [], embeddings: [] }
 
@@ -158,7 +161,7 @@ function networkOptions({ models, loras }: Catalog): Option[] {
     name: 'model',
     type: 'string',
     description: 'Which model draws it',
-    maxLength: 200,
+    maxLength: MAX_NAME_LENGTH,
     suggestions: models.map(({ name }) => name),
     isStrict: true,
     ...(models[0] && { default: models[0].name }),
@@ -167,7 +170,7 @@ function networkOptions({ models, loras }: Catalog): Option[] {
     name: 'lora',
     type: 'string',
     description: 'LoRAs to add, such as ink:0.8, several with commas; <lora:ink:0.8> in the prompt says the same',
-    maxLength: 400,
+    maxLength: 2 * MAX_NAME_LENGTH,
     suggestions: loras.map(({ name }) => name),
     default: 'none',
   }

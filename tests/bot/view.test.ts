@@ -48,6 +48,14 @@ describe('viewOf', () => {
     expect(view).toMatchObject({ status: 'Drawing · 12 % · about 2.0 s', fraction: 0.125, preview })
   })
 
+  it('says which model is being opened for it', () => {
+    const view = viewOf(
+      { ...job, state: 'running', startedAt: 1 },
+      { opening: 'dream 8', step: 0, steps: 0, etaSeconds: 30 },
+    )
+    expect(view.status).toBe('Opening dream 8… · about 30 s')
+  })
+
   it('offers every button under a result, each of which reads back', () => {
     const view = viewOf(done, {})
     expect(view.status).toBe('Imagine · 2.5 s')

@@ -18,3 +18,12 @@ export const model: Model = {
 }
 
 export const catalog: Catalog = { models: [model], loras: [], embeddings: [] }
+
+/** A folder with these models beside the engine's own, and LoRAs. */
+export function folderOf(names: readonly string[], loras: readonly string[] = []): Catalog {
+  return {
+    models: [model, ...names.map((name) => ({ ...model, name }))],
+    loras: loras.map((name) => ({ name })),
+    embeddings: [],
+  }
+}

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { complete } from '../../src/bot/playground/page/completion.ts'
 import { parseInline } from '../../src/commands/inline.ts'
 import { imagineOptions } from '../../src/commands/options.ts'
-import { model } from '../fakes/engine.ts'
+import { folderOf, model } from '../fakes/engine.ts'
 
 const options = imagineOptions(model, 128)
 const jobs = [{ job: '0123456789abcdef', prompt: 'a red apple' }]
@@ -51,6 +51,26 @@ describe('completion', () => {
     expect(labels('a cat --size |')).toEqual(['64x64', '96x64', '64x96', '96x96', '128x128'])
     expect(taken('a cat --aspect 9|')).toBe('a cat --aspect 9:16 ')
     expect(labels('/show 01|')).toEqual(['0123456789abcdef'])
+  })
+
+  it('offers models and LoRAs by any part of their names, spaces and all', () => {
+    const many = Array.from({ length: 60 }, (_, index) => `Model ${index}`)
+    const named = imagineOptions(model, 128, undefined, folderOf(['Dream Shaper [8]', ...many], ['ink', 'Pixel Art']))
+    const offered = (line: string) => complete(line, line.length, named, [])
+    const chosen = (line: string) => {
+      const { from, to, choices } = offered(line)!
+      return line.slice(0, from) + choices[0]!.insert + line.slice(to)
+    }
+    expect(offered('a cat --model ')!.choices).toHaveLength(25)
+    for (const typed of ['SHAPER', 'dream sh', '"dream sh']) {
+      const line = chosen(`a cat --model ${typed}`)
+      expect(line).toBe('a cat --model "Dream Shaper [8]" ')
+      expect(parseInline(`${line}--seed 7`, named)).toMatchObject({ model: 'Dream Shaper [8]', seed: '7' })
+      expect(complete(line, line.length, named, [])).toBeUndefined()
+    }
+    expect(parseInline(chosen('a cat --lora ink:0.8, art'), named).lora).toBe('ink:0.8, Pixel Art')
+    expect(offered('a cat --model nobody')).toBeUndefined()
+    expect(offered('a cat --model tiny --s')!.choices.map(({ label }) => label)).toContain('--seed')
   })
 
   it('keeps silent where the line is complete, so that Enter sends it', () => {

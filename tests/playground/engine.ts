@@ -2,7 +2,7 @@
 
 import { EventEmitter, once } from 'node:events'
 import sharp from 'sharp'
-import type { Engine, EngineImage, GenerateOptions, ImagesRequest } from '../../src/engine/process/engine.ts'
+import type { Catalog, Engine, EngineImage, GenerateOptions, ImagesRequest } from '../../src/engine/process/engine.ts'
 import { catalog, model } from '../fakes/engine.ts'
 
 /** A request that waits for the test. */
@@ -15,7 +15,8 @@ export interface Call {
 
 export class SquareEngine extends EventEmitter<{ call: [] }> implements Engine {
   readonly model = model
-  readonly catalog = catalog
+  /** What there is to choose from; tests lay models in. */
+  catalog: Catalog = catalog
   readonly #calls: Call[] = []
 
   readonly openModels = new Set([model.name])

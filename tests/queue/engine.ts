@@ -2,7 +2,7 @@
 
 import { createHash } from 'node:crypto'
 import { EventEmitter, once } from 'node:events'
-import type { Engine, EngineImage, GenerateOptions, ImagesRequest } from '../../src/engine/process/engine.ts'
+import type { Catalog, Engine, EngineImage, GenerateOptions, ImagesRequest } from '../../src/engine/process/engine.ts'
 import { catalog, model } from '../fakes/engine.ts'
 
 /** One request at the engine. */
@@ -10,13 +10,16 @@ export interface Call {
   readonly request: ImagesRequest
   readonly signal: AbortSignal | undefined
   step(step: number, steps: number, preview?: Uint8Array): void
+  /** Says that a model is being opened for it. */
+  open(model: string): void
   finish(): void
   fail(error: Error): void
 }
 
 export class LedEngine extends EventEmitter implements Engine {
   readonly model = model
-  readonly catalog = catalog
+  /** What there is to choose from; tests lay models in. */
+  catalog: Catalog = catalog
   /** All requests so far, the finished ones too. */
   readonly calls: Call[] = []
   /** How many requests were here at once, at most. */
@@ -42,6 +45,7 @@ export class LedEngine extends EventEmitter implements Engine {
           request,
           signal,
           step: (step, steps, preview) => onProgress?.({ step, steps, ...(preview && { preview }) }),
+          open: (model) => onProgress?.({ opening: model, step: 0, steps: 0 }),
           finish: () => resolve(imagesOf(request)),
           fail: reject,
         })

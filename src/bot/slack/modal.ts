@@ -4,7 +4,7 @@ import type { SlackViewAction, types } from '@slack/bolt'
 import type { Commands } from '../../commands/commands.ts'
 import type { Option, OptionValues } from '../../commands/options.ts'
 import { UserError } from '../../job/errors.ts'
-import { plainText } from './blocks.ts'
+import { plainText, shorten } from './blocks.ts'
 
 /** The modal's callback id, and the global shortcut's. */
 export const CALLBACK_ID = 'imagine'
@@ -13,6 +13,12 @@ const CHANNEL = 'channel'
 const VALUE = 'value'
 /** Whole numbers from so small a range are chosen, not typed. */
 const MAX_CHOICES = 10
+/** Slack's own bounds of a select. https://docs.slack.dev/reference/block-kit/composition-objects/option-object */
+const SELECT = { options: 100, text: 75, value: 150 }
+const MAX_PLACEHOLDER = 150
+/** Examples under an input; people with many models know what they look for. */
+const MAX_EXAMPLES = 8
+const MAX_HINT = 500
 
 export interface Submission {
   /** As typed: inline flags in the prompt count too, a filled input wins. */
@@ -88,27 +94,32 @@ function labelOf({ name }: Option): string {
   return name[0]!.toUpperCase() + name.slice(1).replace('-', ' ')
 }
 
-function hintOf({ description, suggestions, min, max }: Option): string {
+function hintOf(option: Option): string {
+  const { description, suggestions, min, max } = option
   const range = min === undefined || max === undefined ? [] : [`from ${min} to ${max}`]
-  const examples = suggestions?.length ? [`such as ${suggestions.join(', ')}`] : []
-  return [description, ...range, ...examples].join('; ')
+  const examples =
+    suggestions?.length && !choicesOf(option) ? [`such as ${suggestions.slice(0, MAX_EXAMPLES).join(', ')}`] : []
+  return shorten([description, ...range, ...examples].join('; '), MAX_HINT)
 }
 
-function elementOf({
-  name,
-  type,
-  min,
-  max,
-  maxLength,
-  default: initial,
-}: Option): types.PlainTextInput | types.StaticSelect | types.Checkboxes {
+/** What is chosen, not typed; undefined where it is typed, as where a select cannot hold all that there is. */
+function choicesOf({ type, min, max, suggestions = [], isStrict }: Option): readonly string[] | undefined {
+  if (type === 'integer' && max! - min! < MAX_CHOICES) {
+    return Array.from({ length: max! - min! + 1 }, (_, index) => String(min! + index))
+  }
+  const fits = suggestions.length <= SELECT.options && suggestions.every(({ length }) => length <= SELECT.value)
+  return isStrict && fits ? suggestions : undefined
+}
+
+function elementOf(option: Option): types.PlainTextInput | types.StaticSelect | types.Checkboxes {
+  const { name, type, maxLength, default: initial } = option
   if (type === 'boolean') {
     return { type: 'checkboxes', action_id: VALUE, options: [{ text: plainText('Yes'), value: 'true' }] }
   }
-  const placeholder = initial === undefined ? {} : { placeholder: plainText(initial) }
-  if (type === 'integer' && max! - min! < MAX_CHOICES) {
-    const choices = Array.from({ length: max! - min! + 1 }, (_, index) => String(min! + index))
-    const options = choices.map((choice) => ({ text: plainText(choice), value: choice }))
+  const placeholder = initial === undefined ? {} : { placeholder: plainText(cut(initial, MAX_PLACEHOLDER)) }
+  const choices = choicesOf(option)
+  if (choices) {
+    const options = choices.map((choice) => ({ text: plainText(cut(choice, SELECT.text)), value: choice }))
     return { type: 'static_select', action_id: VALUE, options, ...placeholder }
   }
   return {
@@ -118,6 +129,13 @@ function elementOf({
     ...(maxLength !== undefined && { max_length: maxLength }),
     ...placeholder,
   }
+}
+
+/** Names differ at their ends, where versions stand, so the middle is left out. */
+function cut(text: string, max: number): string {
+  if (text.length <= max) return text
+  const half = Math.floor((max - 1) / 2)
+  return `${text.slice(0, half)}…${text.slice(-half)}`.toWellFormed()
 }
 
 /** A global shortcut knows no channel, so the form asks; Slack fills in the one that is open. */

@@ -1,6 +1,6 @@
 /** What may come next in the line being typed: commands, options of `/imagine`, their values; nothing here draws. */
 
-import type { Option } from '../../../commands/options.ts'
+import { completions, type Option } from '../../../commands/options.ts'
 
 export interface Completion {
   /** The part of the line that a choice replaces. */
@@ -45,7 +45,7 @@ export function complete(
   if (/^\/(?!imagine\s)/u.test(typed)) return undefined
   if (/^\/imagine\s+$/u.test(typed)) return list('Say what to draw; -- offers the options', '', caret, [])
   const flags = options.filter(({ name }) => name !== 'prompt')
-  return valueAt(typed, flags) ?? flagAt(typed, line, flags)
+  return nameAt(typed, flags) ?? valueAt(typed, flags) ?? flagAt(typed, line, flags)
 }
 
 /** Which values there are, in words; empty where anything goes. */
@@ -79,6 +79,32 @@ function flagAt(typed: string, line: string, flags: readonly Option[]): Completi
   if (choices.length === 0) return undefined
   return { from: typed.length - match[1]!.length, to: typed.length, title: 'Options', choices }
 }
+
+/** Options whose values are files' names, with whatever people write in those. */
+const NAMED: readonly string[] = ['model', 'lora']
+
+/** `--model dream sha`: up to the next flag, spaces too, quoted or not. */
+function nameAt(typed: string, flags: readonly Option[]): Completion | undefined {
+  const match = /(?:^|\s)(?:--|—)([a-z]+)(?:\s+|=)("?)((?:(?!\s(?:--|—))[^"])*)$/iu.exec(typed)
+  const option = match && flags.find(({ name }) => NAMED.includes(name) && name === match[1]!.toLowerCase())
+  if (!option) return undefined
+  const [quote, value] = [match[2]!, match[3]!]
+  const all = completions(option, value)
+  const isWhole = all.some((one) => one.toLowerCase() === value.trim().toLowerCase())
+  if (all.length === 0 || isWhole) return undefined
+  const choices = all.slice(0, MAX_NAMES).map((name) => ({
+    label: name,
+    description: '',
+    note: name === option.default ? 'default' : '',
+    insert: `${/[\s-]/u.test(name) && !name.includes('"') ? `"${name}"` : name} `,
+  }))
+  const more = all.length > MAX_NAMES ? ` (${all.length}, type on to narrow them down)` : ''
+  const from = typed.length - quote.length - value.length
+  return { from, to: typed.length, title: `${option.name}: ${option.description}${more}`, choices }
+}
+
+/** As many as can be looked through; Discord offers as many. */
+const MAX_NAMES = 25
 
 /** `--steps 5` */
 function valueAt(typed: string, flags: readonly Option[]): Completion | undefined {
