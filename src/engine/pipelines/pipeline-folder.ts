@@ -6,8 +6,10 @@ import { type Config, readConfig } from '../config-file.ts'
 import type { Device } from '../devices/device.ts'
 import { EngineError } from '../errors.ts'
 import { exportedGraph, type GraphSource } from '../graph/graph-source.ts'
+import { requireOwnFiles } from '../links.ts'
 import { chooseGraph, type Dtype } from '../models/graph-choice.ts'
 import { CLIPTokenizer } from '../text/clip-tokenizer.ts'
+import { namesIn } from '../weights/part-weights.ts'
 import type { ConfigOwner, GraphPart, PipelineSource } from './pipeline-source.ts'
 
 /** What lies in a part's folder beside its graph and weights, or belongs to other programs. */
@@ -44,6 +46,7 @@ export class PipelineFolder implements PipelineSource {
     if (!existsSync(path)) throw new EngineError('model', `There is no folder ${path}; check the path.`)
     if (!statSync(path).isDirectory())
       throw new EngineError('model', `${path} is a file; give the folder of a pipeline, with its model_index.json.`)
+    requireOwnFiles(path)
     const index = await readConfig(join(path, 'model_index.json'))
     if (!index)
       throw new EngineError(
@@ -99,9 +102,7 @@ export class PipelineFolder implements PipelineSource {
 
   /** Not those that begin with a dot: earlier versions left rewritten graphs so beside those that they were made from. */
   #graphs(part: string): string[] {
-    const folder = join(this.path, part)
-    if (!existsSync(folder)) return []
-    return readdirSync(folder)
+    return namesIn(join(this.path, part))
       .filter((name) => name.endsWith('.onnx') && !name.startsWith('.'))
       .sort()
   }

@@ -2,9 +2,9 @@
 
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Tokenizer } from '@huggingface/tokenizers'
+import { readText } from '../config-file.ts'
 import { EngineError } from '../errors.ts'
 import { AddedTokens } from './added-tokens.ts'
 import { clipTokenizerJson, type TokenizerJson } from './clip-tokenizer-json.ts'
@@ -185,16 +185,16 @@ function parseTokenizer([whole, vocab, merges]: readonly string[]): TokenizerJso
 
 async function tokenizerFiles(folder: string): Promise<string[]> {
   const whole = join(folder, 'tokenizer.json')
-  if (existsSync(whole)) return [await readFile(whole, 'utf8')]
+  if (existsSync(whole)) return [await readText(whole)]
   const [vocab, merges] = [join(folder, 'vocab.json'), join(folder, 'merges.txt')]
   if (!existsSync(vocab) || !existsSync(merges))
     throw new EngineError(
       'model',
       `${folder} has neither tokenizer.json nor vocab.json with merges.txt; download the model again.`,
     )
-  return ['', await readFile(vocab, 'utf8'), await readFile(merges, 'utf8')]
+  return ['', await readText(vocab), await readText(merges)]
 }
 
 async function optionalJson(path: string): Promise<TokenizerSettings> {
-  return existsSync(path) ? (JSON.parse(await readFile(path, 'utf8')) as TokenizerSettings) : {}
+  return existsSync(path) ? (JSON.parse(await readText(path)) as TokenizerSettings) : {}
 }

@@ -4,6 +4,7 @@ import { existsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Config, readConfig } from '../config-file.ts'
 import { EngineError } from '../errors.ts'
+import { requireOwnFiles } from '../links.ts'
 import type { PartWeights } from './checkpoint.ts'
 import { type FileTextEncoder, partsOf } from './file-parts.ts'
 import { identify } from './identify.ts'
@@ -26,6 +27,7 @@ export interface TextEncoderFile extends FileTextEncoder {
  */
 export async function openVae(path: string, family: Config, options: PartFilesOptions): Promise<PartWeights> {
   if (isFolder(path)) {
+    requireOwnFiles(path)
     const folder = [path, join(path, 'vae')].find(hasPartWeights)
     if (folder === undefined) throw weightError(path, 'holds no VAE; give a VAE as `vae`.')
     const { weights } = openPartWeights(folder, options)
@@ -51,6 +53,7 @@ export async function openTextEncoders(
 }
 
 async function inFolder(path: string, options: PartFilesOptions): Promise<TextEncoderFile[]> {
+  requireOwnFiles(path)
   const found: TextEncoderFile[] = []
   for (const folder of [path, join(path, 'text_encoder'), join(path, 'text_encoder_2')]) {
     if (!hasPartWeights(folder)) continue

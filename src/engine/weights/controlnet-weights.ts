@@ -3,6 +3,7 @@
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { readConfig } from '../config-file.ts'
+import { requireOwnFiles } from '../links.ts'
 import type { PartWeights } from './checkpoint.ts'
 import { identify } from './identify.ts'
 import type { PartFilesOptions } from './part-files.ts'
@@ -14,6 +15,7 @@ import { openWeightFile } from './weight-file.ts'
 /** @throws EngineError 'model' when it is no ControlNet, or a damaged one. */
 export async function openControlNet(path: string, options: PartFilesOptions = {}): Promise<PartWeights> {
   if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) {
+    requireOwnFiles(path)
     const { weights } = openPartWeights(path, options)
     return { weights, config: (await readConfig(join(path, 'config.json'))) ?? controlNetConfig(weights) }
   }

@@ -2,6 +2,7 @@
 
 import { existsSync, statSync } from 'node:fs'
 import { EngineError } from '../errors.ts'
+import { requireOwnFiles } from '../links.ts'
 import type { Checkpoint, CheckpointOptions } from './checkpoint.ts'
 import { openFolder } from './folder-checkpoint.ts'
 import { openSingleFile } from './single-file-checkpoint.ts'
@@ -12,5 +13,7 @@ import { openSingleFile } from './single-file-checkpoint.ts'
  */
 export async function openCheckpoint(path: string, options: CheckpointOptions = {}): Promise<Checkpoint> {
   if (!existsSync(path)) throw new EngineError('model', `There is no file or folder ${path}; check the path.`)
-  return statSync(path).isDirectory() ? openFolder(path, options) : openSingleFile(path, options)
+  if (!statSync(path).isDirectory()) return openSingleFile(path, options)
+  requireOwnFiles(path)
+  return openFolder(path, options)
 }

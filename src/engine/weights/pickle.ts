@@ -35,6 +35,8 @@ class PickleMachine {
   readonly #marks: number[] = []
   readonly #memo = new Map<number, PickleValue>()
   #at = 0
+  /** How many entries the maps have that calls made. */
+  #called = 0
 
   constructor(bytes: Buffer, reader: PickleReader) {
     this.#bytes = bytes
@@ -122,7 +124,11 @@ class PickleMachine {
 
   call(callee: PickleValue, args: readonly PickleValue[]): void {
     if (!(callee instanceof PyGlobal)) throw new PickleError('calls something that has no name')
-    this.push(this.#reader.call(callee.name, args))
+    const made = this.#reader.call(callee.name, args)
+    // One call may copy all that a step of its own has built, so steps alone bound nothing.
+    if (made instanceof Map) this.#called += made.size
+    if (this.#called > MOST_STEPS) throw new PickleError('is too large')
+    this.push(made)
   }
 
   persistent(): void {
