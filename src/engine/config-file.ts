@@ -12,12 +12,18 @@ const LONGEST = 8 * 2 ** 20
 
 /** A file of text beside a model's weights. @throws EngineError 'model' where it is none, or far too long */
 export async function readText(path: string): Promise<string> {
-  const entry = await stat(path)
-  // A pipe or a device would be read for ever.
-  if (!entry.isFile()) throw new EngineError('model', `${path} is no file; download the model again.`)
-  if (entry.size > LONGEST)
-    throw new EngineError('model', `${path} is far too long for what it should be; download the model again.`)
-  return readFile(path, 'utf8')
+  try {
+    const entry = await stat(path)
+    // A pipe or a device would be read for ever.
+    if (!entry.isFile()) throw new EngineError('model', `${path} is no file; download the model again.`)
+    if (entry.size > LONGEST)
+      throw new EngineError('model', `${path} is far too long for what it should be; download the model again.`)
+    return await readFile(path, 'utf8')
+  } catch (error) {
+    if (error instanceof EngineError) throw error
+    const { code } = error as NodeJS.ErrnoException
+    throw new EngineError('model', `${path} cannot be read (${code}); check who may read it.`, { cause: error })
+  }
 }
 
 /** The JSON file at that place, or nothing. @throws EngineError 'model' where it is damaged */

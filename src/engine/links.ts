@@ -7,17 +7,18 @@ import { EngineError } from './errors.ts'
 /** A pipeline's folder has parts, and those have files. */
 const DEPTH = 2
 
+/** The hub's cache links to its blobs, from its snapshots and, in its older versions, from folders of the user's. */
+const HUB_BLOB = /[\\/]models--[^\\/]+[\\/]blobs[\\/][^\\/]+$/
+
 /**
- * The folder may itself be reached by a link, and files of the hub's cache link from `snapshots` to `blobs` beside them.
+ * The folder may itself be reached by a link.
  * @throws EngineError 'model' for a link that leads elsewhere
  */
 export function requireOwnFiles(folder: string): void {
   const root = realpathSync(folder)
-  const cache = root.split(`${sep}snapshots${sep}`)[0]!
-  const homes = cache === root ? [root] : [root, join(cache, 'blobs')]
   for (const link of linksIn(root, DEPTH)) {
     const target = targetOf(link)
-    if (target === undefined || homes.some((home) => target.startsWith(home + sep))) continue
+    if (target === undefined || target.startsWith(root + sep) || HUB_BLOB.test(target)) continue
     throw new EngineError(
       'model',
       `${link} is a link out of the model's folder; put the file itself in its place, or give it as an option of its own.`,

@@ -35,8 +35,7 @@ class PickleMachine {
   readonly #marks: number[] = []
   readonly #memo = new Map<number, PickleValue>()
   #at = 0
-  /** How many entries the maps have that calls made. */
-  #called = 0
+  #steps = 0
 
   constructor(bytes: Buffer, reader: PickleReader) {
     this.#bytes = bytes
@@ -44,7 +43,8 @@ class PickleMachine {
   }
 
   run(): PickleValue {
-    for (let step = 0; step < MOST_STEPS; step++) {
+    while (true) {
+      this.#spend(1)
       const code = this.uint(1)
       if (code === STOP) return this.pop()
       const operation = OPERATIONS.get(code)
@@ -52,7 +52,11 @@ class PickleMachine {
       operation(this)
       if (this.#stack.length > MOST_ON_STACK) throw new PickleError('is too large')
     }
-    throw new PickleError('is too long')
+  }
+
+  #spend(steps: number): void {
+    this.#steps += steps
+    if (this.#steps > MOST_STEPS) throw new PickleError('is too long')
   }
 
   take(length: number): Buffer {
@@ -124,16 +128,20 @@ class PickleMachine {
 
   call(callee: PickleValue, args: readonly PickleValue[]): void {
     if (!(callee instanceof PyGlobal)) throw new PickleError('calls something that has no name')
-    const made = this.#reader.call(callee.name, args)
-    // One call may copy all that a step of its own has built, so steps alone bound nothing.
-    if (made instanceof Map) this.#called += made.size
-    if (this.#called > MOST_STEPS) throw new PickleError('is too large')
-    this.push(made)
+    // What is called may copy what it is given, which one byte can name again.
+    for (const arg of args) this.#spend(sizeOf(arg))
+    this.push(this.#reader.call(callee.name, args))
   }
 
   persistent(): void {
     this.push(this.#reader.persistent(this.pop()))
   }
+}
+
+function sizeOf(value: PickleValue): number {
+  if (value instanceof Map) return value.size
+  if (value instanceof PyTuple) return value.items.length
+  return Array.isArray(value) ? value.length : 0
 }
 
 function append(machine: PickleMachine, items: readonly PickleValue[]): void {

@@ -105,9 +105,13 @@ function reconstruct([cls]: readonly PickleValue[]): PickleValue {
   return new PyObject(name)
 }
 
+/** torch allows no more. */
+const HIGHEST_RANK = 64
+
 /** `(storage, storage_offset, size, stride, …)` */
 function rebuildTensor(args: readonly PickleValue[], dtype?: string): TorchTensor {
   const [storage, offset, size, stride] = args
+  if ([size, stride].some((list) => itemsOf(list).length > HIGHEST_RANK)) throw badTensor()
   const shape = itemsOf(size).map(wholeNumber)
   const strides = itemsOf(stride).map(wholeNumber)
   if (!(storage instanceof TorchStorage) || shape.length !== strides.length) throw badTensor()

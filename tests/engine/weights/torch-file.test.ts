@@ -69,6 +69,7 @@ describe('a pickle', () => {
   const STORAGE = `(${text('storage')}ctorch\nFloatStorage\n${text('0')}${text('cpu')}K\x04tQ`
   const tensor = (offset: string, size: string, stride: string) =>
     `ctorch._utils\n_rebuild_tensor_v2\n(${STORAGE}${offset}${size}${stride}\x89ccollections\nOrderedDict\n)RtR`
+  const numbers = Array.from({ length: 20_000 }, (_, i) => `M${String.fromCharCode(i % 256, i >> 8)}`)
   const oneTensor = (...places: Parameters<typeof tensor>) => pickle(`}${text('w')}${tensor(...places)}s`)
   const FOUR = { 'a/data/0': Buffer.alloc(16) }
 
@@ -131,6 +132,12 @@ describe('a pickle', () => {
     ],
     ['a million maps', pickle('}'.repeat(1_000_000))],
     ['endless work', pickle('N0'.repeat(3_000_000))],
+    [
+      'copies of a map without end',
+      pickle(
+        `}(${numbers.map((one) => `${one}N`).join('')}uq\0ccollections\nOrderedDict\nq\x010${'h\x01h\0\x85R'.repeat(2000)}`,
+      ),
+    ],
     ['a map in itself', pickle(`}q\0${text('state_dict')}h\0s`)],
     ['a list in itself', pickle(`}${text('w')}]q\0h\0as`)],
   ])('with %s is an error in one sentence', (_, bytes) => {
