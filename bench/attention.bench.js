@@ -2,13 +2,9 @@
 
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { rewriteAttention } from '../dist/engine/graph/rewrite-attention.js'
-import { begin, open } from './attention-step.js'
+import { begin, FORMS, open } from './attention-step.js'
 import { comparison, figure, remark, timed } from './figures.js'
 import { fullSizePipeline } from './full-size.js'
 import { anonymous } from './memory.js'
@@ -16,8 +12,6 @@ import { anonymous } from './memory.js'
 const STEP = fileURLToPath(new URL('./attention-step.js', import.meta.url))
 /** A step takes seconds, and holds its most for a good part of them. */
 const POLL_MS = 2
-/** As `disableAttentionSlicing`, `enableAttentionSlicing('max')` and `enableMemoryEfficientAttention` ask for them. */
-const FORMS = { original: 'original', "sliced, 'max'": 1, fused: 'fused' }
 const ROUNDS = 5
 const SIZES = [256, 512]
 
@@ -30,11 +24,9 @@ export default async function bench() {
 
 async function memory(folder) {
   const taken = {}
-  for (const [name, form] of Object.entries(FORMS)) {
-    process.stderr.write(`  memory, ${name}\n`)
-    const opened = await folderWith(folder, form)
-    taken[name] = await inItsOwnProcess(opened)
-    rmSync(opened, { recursive: true })
+  for (const form of Object.keys(FORMS)) {
+    process.stderr.write(`  memory, ${form}\n`)
+    taken[form] = await inItsOwnProcess(folder, form)
   }
   const { original, ...cheaper } = taken
   return [
@@ -57,32 +49,8 @@ function saved(form, above, original) {
   }
 }
 
-/**
- * The same pipeline whose UNet has that form from the beginning: a session that took another's place could use what that
- * one's memory left, which would then not count. Nothing is copied but what is small.
- */
-async function folderWith(pipeline, form) {
-  const folder = mkdtempSync(join(tmpdir(), 'seedling-bench-'))
-  const unet = join(pipeline, 'unet')
-  const graph = join(unet, 'model.onnx')
-  link(pipeline, folder, ['unet'])
-  mkdirSync(join(folder, 'unet'))
-  link(unet, join(folder, 'unet'), ['model.onnx', 'config.json'])
-  symlinkSync(form === 'original' ? graph : await rewriteAttention(graph, form), join(folder, 'unet/model.onnx'))
-  // So small a UNet is left as it is.
-  const config = JSON.parse(readFileSync(join(unet, 'config.json'), 'utf8'))
-  writeFileSync(join(folder, 'unet/config.json'), JSON.stringify({ ...config, sample_size: 8 }))
-  return folder
-}
-
-function link(from, to, without) {
-  for (const name of readdirSync(from)) {
-    if (!without.includes(name) && !name.startsWith('.')) symlinkSync(join(from, name), join(to, name))
-  }
-}
-
-async function inItsOwnProcess(folder) {
-  const child = fork(STEP, [folder], { execArgv: [], serialization: 'advanced' })
+async function inItsOwnProcess(folder, form) {
+  const child = fork(STEP, [folder, form], { execArgv: [], serialization: 'advanced' })
   child.on('exit', (code) => {
     if (code !== 0) child.emit('error', new Error(`a step in a process of its own ended with ${code}`))
   })
@@ -108,8 +76,8 @@ function difference(given, wanted) {
 
 /** Both sessions in one process, in turns. */
 async function time(folder) {
-  const original = await open(folder, (pipeline) => pipeline.disableAttentionSlicing())
-  const fused = await open(folder, (pipeline) => pipeline.enableMemoryEfficientAttention())
+  const original = await open(folder, 'original')
+  const fused = await open(folder, 'fused')
   const rows = []
   for (const size of SIZES) {
     process.stderr.write(`  time, ${size}×${size}\n`)

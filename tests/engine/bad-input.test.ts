@@ -78,7 +78,7 @@ describe('a model that cannot be opened', () => {
     'an operator that the CPU lacks': [
       () => withUnet('unet-nhwc-conv.onnx'),
       'device',
-      /uses the operator NhwcConv, which device 'cpu' lacks: .*export the model plainly/,
+      /uses the operator NhwcConv, which device 'cpu' lacks: .*give PyTorch's weights of the model/,
     ],
     'a missing tokenizer': [
       () => edited('tokenizer/vocab.json', (path) => rmSync(path)),

@@ -1,10 +1,10 @@
 /** `webgpu-child.js ONNX`: runs small graphs through WebGPU in an environment of its own, and tells as JSON what they gave. */
 
 import protobuf from 'protobufjs/light.js'
+import { toFloat16 } from '../../dist/engine/float16.js'
 import { exportedGraph } from '../../dist/engine/graph/graph-source.js'
 import { inputField, outputField } from '../../dist/engine/graph/onnx-bytes.js'
 import { DataType } from '../../dist/engine/graph/onnx-schema.js'
-import { toFloat16 } from '../../dist/engine/models/float16.js'
 import { OnnxRuntimeModel } from '../../dist/engine/models/onnx-runtime-model.js'
 
 const SIDE = 16

@@ -183,7 +183,8 @@ describe("somebody else's job", () => {
       const call = await house.engine.call(`a slowly kept secret of ${platform}`)
       await expectUnseen(visitor, id, ['kept secret', template.author.name])
       call.finish()
-      await house.pictures.write(id, 0, Buffer.from('png'))
+      await expect.poll(async () => (await house.queue.get(id))?.state, { timeout: 60_000 }).toBe('done')
+      expect(await house.pictures.read(id, 0)).toBeDefined()
       await expectUnseen(visitor, id, ['kept secret'])
     },
   )
