@@ -153,6 +153,17 @@ describe('a model that cannot be opened', () => {
   })
 })
 
+describe('an option that there is not', () => {
+  it.each([
+    [{ dType: 'fp32' }, /^There is no option `dType`; did you mean `dtype`\?$/],
+    [{ torch_dtype: 'fp16' }, /^There is no option `torch_dtype`; leave it out\.$/],
+    [{ safetyChecker: null }, /^There is no option `safetyChecker`; leave it out\.$/],
+  ])('%s', async (option, message) => {
+    const opening = StableDiffusionPipeline.fromPretrained('nowhere', { ...ON_CPU, ...option })
+    await expect(opening).rejects.toMatchObject({ code: 'argument', message: expect.stringMatching(message) })
+  })
+})
+
 describe('an argument that cannot work', () => {
   let pipe: StableDiffusionPipeline
   beforeAll(async () => {
@@ -160,7 +171,10 @@ describe('an argument that cannot work', () => {
   })
 
   const image = join(FIXTURES, 'img2img-0.8.image.png')
-  const cases: [Partial<Record<keyof GenerateArguments, unknown>>, RegExp][] = [
+  const cases: [Partial<Record<keyof GenerateArguments, unknown>> & Record<string, unknown>, RegExp][] = [
+    [{ guidance_scale: 3 }, /^There is no argument `guidance_scale`; did you mean `guidanceScale`\?$/],
+    [{ originalSize: [64, 64] }, /^There is no argument `originalSize`; leave it out\.$/],
+    [{ ['__proto__']: 1, toString: 1 }, /^There is no argument `(?:__proto__|toString)`/],
     [{ prompt: undefined }, /`prompt` has to be a text or a list of texts/],
     [{ prompt: [] }, /`prompt` has to be a text or a list of texts/],
     [{ height: 65 }, /`height` has to be a multiple of 8 but is 65/],

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { nearestNames, networkNamed, parseExtraNetworks } from '../../src/engine/text/extra-networks.ts'
+import { nearestNames } from '../../src/engine/nearest-names.ts'
+import { networkNamed, parseExtraNetworks } from '../../src/engine/text/extra-networks.ts'
 
 const both = (name: string, weight: number) => ({ name, textEncoderWeight: weight, unetWeight: weight })
 

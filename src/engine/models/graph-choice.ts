@@ -11,10 +11,10 @@ import { EngineError } from '../errors.ts'
  * - `int8`, on the CPU alone: the UNet's linears and convolutions multiply eight-bit whole numbers. Weights have one scale an
  *   output channel; activations are quantised by their range in each run, so nothing is calibrated and a picture never
  *   depends on those drawn beside it. Time embeddings, the first and the last convolution, norms and attention itself, the
- *   text encoders and the VAE stay float32. An SD 1.5 UNet takes a third of the memory, and 0.4 (256×256) to 0.5 (512×512) of
- *   the time of a step. The pictures are not the same: one pass of a UNet with random weights differs by 3.5 % of its output's
- *   deviation, and pictures of the embedded model lie 40 dB and more from those in float32. Models whose activations have
- *   outliers may lose more, which was not measured; nor was the time on processors without VNNI.
+ *   text encoders and the VAE stay float32. A step takes about
+ *   half of the time, and the UNet about a third of the memory; how much depends on size and processor. The pictures are near
+ *   those in float32 and not the same. Models whose activations have outliers may lose more, which was not measured; nor was
+ *   the time on processors without VNNI.
  *
  * There is no `autocast`: it casts operator by operator while a model runs, and here precision is decided once, when the
  * graph is opened. What it protects (norms, softmax, the VAE) is kept in float32 by the graphs themselves. bfloat16 files are

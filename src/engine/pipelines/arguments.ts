@@ -6,7 +6,7 @@ import { Generator, type Generators } from '../random/generator.ts'
 import type { Tensor } from '../tensor.ts'
 import type { PromptOptions } from '../text/prompt-encoder.ts'
 import type { AdapterSelection } from './lora-adapters.ts'
-import { wrong } from './wrong-argument.ts'
+import { refuseUnknown, wrong } from './wrong-argument.ts'
 
 /** 'png': a Buffer an image; 'np': NHWC floats in 0..1; 'latent': latents as the UNet left them, undecoded. */
 export type OutputType = 'png' | 'np' | 'latent'
@@ -70,8 +70,38 @@ export interface GenerateArguments<Output extends OutputType = OutputType> exten
   readonly signal?: AbortSignal | undefined
 }
 
+/** All names, which the compiler holds complete. */
+const ARGUMENTS: Readonly<Record<keyof GenerateArguments, true>> = {
+  prompt: true,
+  negativePrompt: true,
+  height: true,
+  width: true,
+  numInferenceSteps: true,
+  guidanceScale: true,
+  numImagesPerPrompt: true,
+  eta: true,
+  generator: true,
+  latents: true,
+  image: true,
+  maskImage: true,
+  strength: true,
+  adapters: true,
+  crossAttentionKwargs: true,
+  controlImage: true,
+  controlnetConditioningScale: true,
+  guessMode: true,
+  controlGuidanceStart: true,
+  controlGuidanceEnd: true,
+  outputType: true,
+  callbackOnStepEnd: true,
+  signal: true,
+  clipSkip: true,
+  promptWeighting: true,
+}
+
 /** @throws EngineError 'argument' for the first argument that cannot work, with what it has to be. */
 export function checkArguments(args: GenerateArguments): void {
+  refuseUnknown('argument', args, ARGUMENTS)
   const { prompt, negativePrompt, strength, outputType, guidanceScale, eta } = args
   if (typeof prompt !== 'string' && !isTexts(prompt)) throw wrong('prompt', 'a text or a list of texts', prompt)
   if (negativePrompt != null && typeof negativePrompt !== 'string' && !isTexts(negativePrompt))

@@ -14,6 +14,7 @@ import { type Components, loadComponents } from './components.ts'
 import { type LoadOptions, prefersHalf } from './opening.ts'
 import { PipelineFolder } from './pipeline-folder.ts'
 import type { PipelineSource } from './pipeline-source.ts'
+import { refuseUnknown } from './wrong-argument.ts'
 
 /** What `fromPretrained` tells while it works. */
 export type LoadProgress =
@@ -39,11 +40,27 @@ export interface FromPretrainedOptions extends LoadOptions {
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined
 }
 
+/** All names, which the compiler holds complete. */
+const OPTIONS: Readonly<Record<keyof FromPretrainedOptions, true>> = {
+  revision: true,
+  variant: true,
+  vae: true,
+  textEncoder: true,
+  onProgress: true,
+  dtype: true,
+  device: true,
+  controlnet: true,
+  loras: true,
+  sessionOptions: true,
+  cacheDir: true,
+}
+
 /**
  * @throws EngineError 'argument' for a device or a dtype that does not exist, before anything is fetched, 'model' for what is
  *   no pipeline or is damaged, 'device' when the device cannot run it.
  */
 export async function openModel(model: string, options: FromPretrainedOptions): Promise<Components> {
+  refuseUnknown('option', options, OPTIONS)
   const { device = 'auto', dtype = 'auto' } = options
   if (device !== 'auto') requireDevice(device)
   requireDtype(dtype, device)

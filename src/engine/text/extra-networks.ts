@@ -1,7 +1,7 @@
 /** AUTOMATIC1111's extra networks: `<lora:name:0.8>` in a prompt, read as its `modules/extra_networks.py` and `Lora` do. */
 
-import leven from 'leven'
 import { EngineError } from '../errors.ts'
+import { nearestNames } from '../nearest-names.ts'
 
 /** A LoRA that a prompt names, and how much of it is wanted. */
 export interface LoraReference {
@@ -85,30 +85,4 @@ export function networkNamed<File extends { readonly name: string }>(
   const offer =
     near.length > 0 ? `; did you mean ${near.map((one) => `"${one}"`).join(' or ')}?` : ', and none that is like it.'
   throw new EngineError('argument', `There is no ${kind} "${name.slice(0, 80)}"${offer}`)
-}
-
-/** Longer names are compared by their beginnings: people add versions at the end. */
-const COMPARED = 64
-
-/** Those that are written alike, the most alike first, whatever their case and what stands between their words. */
-export function nearestNames(name: string, names: readonly string[], most = 3): string[] {
-  const wanted = letters(name)
-  const limit = Math.max(2, Math.floor(wanted.length / 3))
-  const near = names.flatMap((one) => {
-    const other = letters(one)
-    const isPart = other !== wanted && wanted.length > 2 && other.includes(wanted)
-    const distance = isPart ? 1 : leven(wanted, other)
-    return distance <= limit ? [{ one, distance }] : []
-  })
-  return near
-    .sort((a, b) => a.distance - b.distance)
-    .slice(0, most)
-    .map(({ one }) => one)
-}
-
-function letters(name: string): string {
-  return name
-    .toLowerCase()
-    .replace(/[\s_.-]/g, '')
-    .slice(0, COMPARED)
 }
