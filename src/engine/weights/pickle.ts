@@ -17,7 +17,7 @@ export interface PickleReader {
 export class PickleError extends Error {}
 
 /** A checkpoint of SDXL with its EMA takes 300,000; what is built in so many steps fits in memory. */
-const MOST_STEPS = 2_000_000
+const MOST_STEPS = 1_000_000
 const MOST_ON_STACK = 200_000
 const LONGEST_INTEGER = 16
 
