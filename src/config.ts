@@ -121,6 +121,11 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
   return parsed.data!
 }
 
+/** The same for a command that serves no chat: the chats' settings are none of its business, right or wrong. */
+export function readOwnConfig(environment: NodeJS.ProcessEnv): Config {
+  return readConfig(Object.fromEntries(Object.entries(environment).filter(([name]) => name.startsWith('SEEDLING_'))))
+}
+
 function mistakeOf({ path, message }: { path: PropertyKey[]; message: string }): string {
   return `${path.join('.')}: ${message}`
 }

@@ -78,9 +78,14 @@ function parse(args: string[]): { values: Parsed; positionals: string[] } {
     return { values: parsed.values as unknown as Parsed, positionals: parsed.positionals }
   } catch (error) {
     const { message } = error as Error
-    const unknown = /^Unknown option '-{1,2}([^']*)'/u.exec(message)?.[1]
+    const unknown = unknownOption(message)
     throw new UsageError(unknown === undefined ? message : unknownFlags([unknown], KNOWN))
   }
+}
+
+/** The option that `parseArgs` does not know, by what it says. */
+export function unknownOption(message: string): string | undefined {
+  return /^Unknown option '-{1,2}([^']*)'/u.exec(message)?.[1]
 }
 
 /** `–seed` and `-seed` as `--seed`, as in a chat. */

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { readChatText } from '../commands/chat-text.ts'
 import type { OptionValues } from '../commands/options.ts'
 import { maxSizeOf, parseRequest } from '../commands/request.ts'
-import { readConfig } from '../config.ts'
+import { readOwnConfig } from '../config.ts'
 import { EngineError } from '../engine/errors.ts'
 import { parseParameters } from '../engine/images/parameters.ts'
 import { readPngText } from '../engine/images/png-text.ts'
@@ -83,9 +83,7 @@ function checkForAnyModel({ size: _, ...values }: OptionValues): void {
 async function drawAll(flags: Flags, signal: AbortSignal): Promise<void> {
   if (existsSync('.env')) process.loadEnvFile()
   for (const sentence of unknownSettings(process.env)) console.error(sentence)
-  // The chats' settings are none of its business, right or wrong.
-  const own = Object.entries(process.env).filter(([name]) => name.startsWith('SEEDLING_'))
-  const config = readConfig(Object.fromEntries(own))
+  const config = readOwnConfig(process.env)
   const picture = flags.from === undefined ? undefined : await readPicture(flags.from)
   const values = readChatText(flags.values)
   if (!picture) checkForAnyModel(values)

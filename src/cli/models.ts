@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs'
 import { mkdir, realpath, symlink } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { type Config, readConfig } from '../config.ts'
+import { type Config, readOwnConfig } from '../config.ts'
 import { EMBEDDED_MODEL } from '../embedded-model.ts'
 import { pruneCache } from '../engine/cache/cache-entries.ts'
 import { describeModel, type ModelDescription } from '../engine/catalog/describe-model.ts'
@@ -12,9 +12,9 @@ import { type ModelFile, type ModelKind, readModelsFolder } from '../engine/cata
 import { EngineError } from '../engine/errors.ts'
 import type { Dtype } from '../engine/models/graph-choice.ts'
 import { openSource } from '../engine/pipelines/open-model.ts'
-import { knownModelHash, modelHash } from '../engine/process/model-hash.ts'
+import { knownModelHash, LARGE_MODEL, modelHash } from '../engine/process/model-hash.ts'
 import { nearest } from '../nearest.ts'
-import { UsageError } from './flags.ts'
+import { UsageError, unknownOption } from './flags.ts'
 import { gigabytes, ofFiles } from './progress.ts'
 
 const HELP = `Usage: seedling models                       what there is to draw with
@@ -46,7 +46,8 @@ export async function models(args: string[]): Promise<number> {
     const { values, positionals } = parse(args)
     if (values.help) return say(HELP)
     const [command = 'list', ...operands] = positionals
-    const config = ownConfig()
+    if (existsSync('.env')) process.loadEnvFile()
+    const config = readOwnConfig(process.env)
     switch (command) {
       case 'list':
         requireOperands('list', operands, 0)
@@ -79,8 +80,9 @@ function parse(args: string[]): { values: Flags; positionals: string[] } {
   try {
     return parseArgs({ args, options: FLAGS, allowPositionals: true })
   } catch (error) {
-    const unknown = /^Unknown option '-{1,2}([^']*)'/u.exec((error as Error).message)?.[1]
-    if (unknown === undefined) throw new UsageError((error as Error).message)
+    const { message } = error as Error
+    const unknown = unknownOption(message)
+    if (unknown === undefined) throw new UsageError(message)
     const near = nearest(unknown, Object.keys(FLAGS))
     throw new UsageError(
       `--${unknown} is not an option${near ? ` (did you mean --${near}?)` : ''}; see seedling models --help.`,
@@ -96,11 +98,6 @@ function requireOperands(usage: string, operands: readonly string[], count: numb
 function meant(command: string): string {
   const near = nearest(command, COMMANDS)
   return near === undefined ? '' : ` (did you mean ${near}?)`
-}
-
-function ownConfig(): Config {
-  if (existsSync('.env')) process.loadEnvFile()
-  return readConfig(Object.fromEntries(Object.entries(process.env).filter(([name]) => name.startsWith('SEEDLING_'))))
 }
 
 type Row = { readonly name: string; readonly kind: ModelKind; readonly path: string } & (
@@ -136,16 +133,13 @@ async function rowOf({ kind, name, path }: Listed, config: Config, computesHash:
   }
 }
 
-/** Up to here a hash is computed in less than a second. */
-const QUICK_TO_HASH = 256 * 2 ** 20
-
 async function hashOf(
   { files, bytes }: ModelDescription,
   config: Config,
   computes: boolean,
 ): Promise<string | undefined> {
   const cacheDir = join(config.SEEDLING_DATA, 'cache')
-  if (computes || bytes < QUICK_TO_HASH) return modelHash(files, { cacheDir })
+  if (computes || bytes < LARGE_MODEL) return modelHash(files, { cacheDir })
   return knownModelHash(files, cacheDir)
 }
 

@@ -1,7 +1,7 @@
 /** What people may ask for, on any platform: each command checks who asks and what for, and hands a job to the queue. */
 
 import type { Engine } from '../engine/process/engine.ts'
-import { UserError } from '../job/errors.ts'
+import { JOB_GONE, UserError } from '../job/errors.ts'
 import { isFinished, type Job, type JobAction, newJobId } from '../job/job.ts'
 import { MAX_UPSCALE, mayEnlarge, type Request, randomSeed, singlePicture } from '../job/request.ts'
 import type { JobQueue } from '../queue/queue.ts'
@@ -80,14 +80,14 @@ export class Commands {
         requireAuthor(job, context, 'delete')
         return this.#queue.delete(id)
       case 'show':
-        return this.show(id, context)
+        return job
     }
   }
 
   /** The job as it stands, for whoever may see it. @throws UserError `gone` */
   async show(id: string, context: Context): Promise<Job> {
     const job = await this.#queue.get(id)
-    if (!job || job.deletedAt) throw new UserError('gone', 'That job is no longer there; use /imagine to draw again.')
+    if (!job || job.deletedAt) throw new UserError('gone', JOB_GONE)
     if (maySee(job, context)) return job
     throw new UserError('gone', 'That job was drawn elsewhere; ask for it there.')
   }

@@ -12,6 +12,9 @@ export type UserErrorCode =
   /** Something outside failed (the store, the engine, the platform): try again later. */
   | 'unavailable'
 
+/** The sentence of `gone` for a job that nobody knows, or that was deleted. */
+export const JOB_GONE = 'That job is no longer there; use /imagine to draw again.'
+
 export class UserError extends Error {
   override readonly name = 'UserError'
   readonly code: UserErrorCode

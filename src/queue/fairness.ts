@@ -53,11 +53,15 @@ export class FairQueue {
     return this.#turns.size
   }
 
-  /** Nothing starts any more. @returns when what runs has ended */
-  close(): Promise<void> {
+  /** Nothing starts any more. */
+  close(): void {
     this.#closed = true
     clearTimeout(this.#waking)
     clearTimeout(this.#forgetting)
+  }
+
+  /** Resolves when what runs has ended. */
+  settled(): Promise<void> {
     return this.#ran
   }
 

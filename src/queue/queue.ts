@@ -198,7 +198,7 @@ export class JobQueue extends EventEmitter<QueueEvents> {
       this.#records.change(job.id, interrupted).catch((error) => this.#log(job.id, error))
     }
     // A picture that is being written is written, or the folder would change after the end.
-    await this.#line.close()
+    await this.#line.settled()
     await this.#records.settled()
   }
 

@@ -1,6 +1,6 @@
 /** The one way to change a job: its record is stored first, and one change after another. */
 
-import { UserError } from '../job/errors.ts'
+import { JOB_GONE, UserError } from '../job/errors.ts'
 import { isFinished, type Job } from '../job/job.ts'
 import type { JobStore } from '../store/store.ts'
 import { Waiting } from './limits.ts'
@@ -69,7 +69,7 @@ export class Records {
   change(id: string, edit: (job: Job) => Job): Promise<Job> {
     return this.inTurn(id, async () => {
       const job = await this.get(id)
-      if (!job) throw new UserError('gone', 'That job is no longer there; use /imagine to draw again.')
+      if (!job) throw new UserError('gone', JOB_GONE)
       const edited = withoutDeadReply(edit(job))
       if (edited !== job) await this.#store.put(edited)
       const live = this.#live.get(id)

@@ -14,10 +14,11 @@ import {
 import { type ActionId, parseActionId } from '../../commands/actions.ts'
 import { completions } from '../../commands/options.ts'
 import { type JobName, requireJobName, requireJobOf } from '../../commands/words.ts'
-import { UserError } from '../../job/errors.ts'
+import { JOB_GONE, UserError } from '../../job/errors.ts'
 import { isFinished, type Job } from '../../job/job.ts'
 import { RefusedError } from '../platform.ts'
 import { type Rooms, sentenceOf } from '../rooms.ts'
+import { staleness } from '../staleness.ts'
 import { viewOf } from '../view.ts'
 import { verdictOn } from './errors.ts'
 import {
@@ -40,7 +41,6 @@ const REMEMBERED_INTERACTIONS = 1000
 const MAX_CHOICES = 25
 /** Of a choice's name and value. */
 const MAX_CHOICE_LENGTH = 100
-const GONE = 'That job is no longer there; use /imagine to draw again.'
 
 export class Interactions {
   readonly #rest: REST
@@ -150,13 +150,13 @@ export class Interactions {
   async #wasStale({ action, job: id }: ActionId, interaction: ClickInteraction, reply: Reply): Promise<boolean> {
     const { queue, commands } = this.#rooms
     const job = await queue.get(id)
-    const asksForNews = action === 'show' || action === 'cancel'
-    if (job?.deletedAt || (!job && asksForNews)) {
+    const found = staleness(action, job)
+    if (found === 'gone') {
       await reply.removeClicked()
-      await reply.tell(GONE)
+      await reply.tell(JOB_GONE)
       return true
     }
-    if (!job || !asksForNews || (action === 'cancel' && !isFinished(job))) return false
+    if (!job || found === 'fresh') return false
     // Whoever sees the message may see what became of it; a copy elsewhere is asked for like any other.
     if (job.place.channel !== channelOf(interaction)) await commands.show(id, contextOf(interaction))
     await reply.update(await this.#draw(job, interaction))

@@ -5,6 +5,7 @@ import type { App, BlockAction, RespondFn } from '@slack/bolt'
 import { type ActionId, parseActionId } from '../../commands/actions.ts'
 import type { Context } from '../../commands/commands.ts'
 import { type JobName, parseLine, requireJobOf } from '../../commands/words.ts'
+import { JOB_GONE } from '../../job/errors.ts'
 import { type Job, jobIdOf } from '../../job/job.ts'
 import { RefusedError } from '../platform.ts'
 import { queueWords } from '../queue-words.ts'
@@ -18,7 +19,7 @@ import { helpMessage } from './help.ts'
 import type { Messages } from './messages.ts'
 import { CALLBACK_ID, imagineModal, readSubmission } from './modal.ts'
 import { parseMessage, placeOf } from './place.ts'
-import { removeClicked, staleness } from './stale.ts'
+import { clickedStaleness, removeClicked } from './stale.ts'
 
 export interface Surroundings {
   readonly rooms: Rooms
@@ -192,7 +193,7 @@ export function listen(app: App, { rooms, clients, messages, team, present }: Su
     respond: RespondFn,
   ): Promise<boolean> {
     const job = await queue.get(id)
-    const found = staleness(action, job, body)
+    const found = clickedStaleness(action, job, body)
     if (found === 'fresh') return false
     if (found === 'outdated') {
       // Whoever sees the message may see what became of it; a copy elsewhere is asked for like any other.
@@ -206,7 +207,7 @@ export function listen(app: App, { rooms, clients, messages, team, present }: Su
     }
     await removeClicked(body, respond, clients.web)
     if (found === 'double') return false
-    await member.tell(sentence('That job is no longer there; use /imagine to draw again.'))
+    await member.tell(sentence(JOB_GONE))
     return true
   }
 

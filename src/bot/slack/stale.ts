@@ -2,27 +2,21 @@
 
 import type { BlockAction, RespondFn, webApi } from '@slack/bolt'
 import type { Action } from '../../commands/actions.ts'
-import { isFinished, type Job } from '../../job/job.ts'
+import type { Job } from '../../job/job.ts'
+import { type Staleness, staleness } from '../staleness.ts'
 import { parseMessage } from './place.ts'
 
-export type Staleness =
-  | 'fresh'
-  /** The job has ended, and the message does not say so. */
-  | 'outdated'
-  /** The job was deleted. */
-  | 'gone'
-  /** Another message shows the job: this one was posted without our hearing of it. */
-  | 'double'
+/** What any chat's message may be, or 'double': another shows the job, and this one was posted without our hearing of it. */
+export function clickedStaleness(action: Action, job: Job | undefined, body: BlockAction): Staleness | 'double' {
+  const found = staleness(action, job)
+  return found !== 'gone' && job && isDouble(job, body) ? 'double' : found
+}
 
-export function staleness(action: Action, job: Job | undefined, body: BlockAction): Staleness {
-  const asksForNews = action === 'cancel' || action === 'show'
-  if (job?.deletedAt || (!job && asksForNews)) return 'gone'
-  if (!job) return 'fresh'
+function isDouble({ place: { message } }: Job, body: BlockAction): boolean {
   const isCopy = body.container?.is_ephemeral === true
-  const shown = job.place.message === undefined ? undefined : parseMessage(job.place.message).ts
+  const shown = message === undefined ? undefined : parseMessage(message).ts
   const clicked = tsOf(body)
-  if (!isCopy && shown !== undefined && clicked !== undefined && clicked !== shown) return 'double'
-  return action === 'show' || (action === 'cancel' && isFinished(job)) ? 'outdated' : 'fresh'
+  return !isCopy && shown !== undefined && clicked !== undefined && clicked !== shown
 }
 
 /** By the click's own address, which works where the bot's token does not; by its name otherwise. */

@@ -1,8 +1,9 @@
 /** The rewrite that runs a graph in int8, its weights quantised once and kept in Seedling's cache. */
 
-import { closeSync, openSync, readFileSync, statSync, writeSync } from 'node:fs'
+import { closeSync, openSync, statSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { beginEntry, type CacheEntry, dropEntry, entryKey, fileIdentity, openEntry } from '../cache/cache-entries.ts'
+import { cpuFlags } from '../devices/cpu-flags.ts'
 import type { WeightedNode } from './find-weighted.ts'
 import type { Rewrite } from './graph-source.ts'
 import type { Initializer } from './onnx-file.ts'
@@ -53,11 +54,7 @@ export function rewriteInt8(cacheDir: string | undefined, sign: WeightSign = wei
  */
 function weightSign(): WeightSign {
   if (process.arch !== 'x64') return 'signed'
-  try {
-    return /^flags\s*:.*\bavx(?:512)?_vnni\b/m.test(readFileSync('/proc/cpuinfo', 'latin1')) ? 'signed' : 'unsigned'
-  } catch {
-    return 'unsigned'
-  }
+  return /\bavx(?:512)?_vnni\b/.test(cpuFlags() ?? '') ? 'signed' : 'unsigned'
 }
 
 function inMemory(weighted: WeightedNode, sign: WeightSign): StoredQuantized {

@@ -3,7 +3,7 @@
 import protobuf from 'protobufjs/light.js'
 import { fromFloat16 } from '../float16.ts'
 import { int } from './attributes.ts'
-import type { GraphSource, Rewrite } from './graph-source.ts'
+import type { GraphSource } from './graph-source.ts'
 import { GRAPH, type Initializer, type OnnxGraph } from './onnx-file.ts'
 import {
   type AttributeProto,
@@ -21,8 +21,6 @@ export function float32Source(source: GraphSource): GraphSource {
   const { part, path } = source
   return { part, path, read: () => toFloat32(source.read()) }
 }
-
-export const float32Rewrite: Rewrite = { apply: toFloat32 }
 
 /**
  * Every stored half is widened by a Cast of its own, which ONNX Runtime folds when the session is opened; casts to half

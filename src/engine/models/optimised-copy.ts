@@ -5,7 +5,7 @@
 
 import { fork } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { readFileSync, realpathSync } from 'node:fs'
+import { realpathSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -19,6 +19,7 @@ import {
   fileIdentity,
   openEntry,
 } from '../cache/cache-entries.ts'
+import { cpuFlags } from '../devices/cpu-flags.ts'
 import { availableMemory } from '../devices/memory.ts'
 import type { EncodedGraph } from '../graph/onnx-bytes.ts'
 
@@ -162,10 +163,6 @@ function keyOf({ encoded, options }: Copied): string {
 /** What ONNX Runtime picks its kernels and layouts by. */
 function processor(): string {
   const model = `${process.arch} ${cpus()[0]?.model}`
-  try {
-    const flags = /^(?:flags|Features)\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'latin1'))?.[1] ?? ''
-    return `${model} ${createHash('sha256').update(flags).digest('hex')}`
-  } catch {
-    return model
-  }
+  const flags = cpuFlags()
+  return flags === undefined ? model : `${model} ${createHash('sha256').update(flags).digest('hex')}`
 }

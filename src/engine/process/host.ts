@@ -1,5 +1,6 @@
 /** The engine behind one promise: a child process that is started again after a crash, and makes one request at a time. */
 
+import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import PQueue from 'p-queue'
 import { Child, type ChildListeners, stopped } from './child.ts'
@@ -131,7 +132,6 @@ export class EngineHost implements Engine {
       await unlessAborted(this.#loaded(child), signal)
       // What was cancelled is left at the next step, or by a process that is ended because it never comes there.
       await unlessAborted(child.free(), signal)
-      signal?.throwIfAborted()
       if (child.isRunning) return child
     }
   }
@@ -169,15 +169,12 @@ function listenersOf(models: EngineModels, onNotice: (message: string) => void):
 /** Nobody waits for what they have given up; it goes on by itself. */
 async function unlessAborted(work: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
   if (!signal) return work
+  work.catch(() => {})
   const over = new AbortController()
-  const given = new Promise<void>((resolve) => {
-    signal.addEventListener('abort', () => resolve(), { once: true, signal: over.signal })
-  })
   try {
-    if (!signal.aborted) await Promise.race([work, given])
-    signal.throwIfAborted()
+    if (!signal.aborted) await Promise.race([work, once(signal, 'abort', { signal: over.signal })])
   } finally {
     over.abort()
-    work.catch(() => {})
   }
+  signal.throwIfAborted()
 }

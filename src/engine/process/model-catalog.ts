@@ -7,7 +7,7 @@ import { EngineError } from '../errors.ts'
 import { openSource } from '../pipelines/open-model.ts'
 import { describeFile } from '../weights/describe-file.ts'
 import type { Catalog, Model, NamedWeights } from './engine.ts'
-import { describeModel } from './model-facts.ts'
+import { factsOfSource } from './model-facts.ts'
 import { knownModelHash } from './model-hash.ts'
 import type { LoadOptions } from './protocol.ts'
 
@@ -124,7 +124,7 @@ export class ModelCatalog {
       const source = await openSource(file.path, { vae: this.vaeFor(file.path) })
       const { cacheDir } = this.#options
       const hash = cacheDir === undefined ? undefined : await knownModelHash(await source.weightFiles(), cacheDir)
-      return await describeModel(source, { name: file.name, hash: hash ?? '' })
+      return await factsOfSource(source, { name: file.name, hash: hash ?? '' })
     } catch (error) {
       if (!(error instanceof EngineError)) throw error
       this.#onNotice(`Not offered: ${error.message}`)

@@ -21,7 +21,7 @@ export function factsOf({ modelInfo, components, scheduler }: StableDiffusionPip
 }
 
 /** Of one that is not open, which its configs tell. @throws EngineError 'model' */
-export async function describeModel(source: PipelineSource, named: Named): Promise<Model> {
+export async function factsOfSource(source: PipelineSource, named: Named): Promise<Model> {
   const { family } = familyOf(source.index)
   const scheduler = (await source.config('scheduler'))?._class_name
   const layers = await Promise.all(

@@ -5,10 +5,13 @@ import { createReadStream } from 'node:fs'
 import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
+/** In bytes; smaller models are hashed as fast as they are looked up, in less than a second. */
+export const LARGE_MODEL = 256 * 2 ** 20
+
 export interface ModelHashOptions {
   /** Where hashes of large models are kept; none is kept without it. */
   readonly cacheDir?: string | undefined
-  /** From how many bytes on. Default: 256 MiB; smaller models are hashed as fast as they are looked up. */
+  /** From how many bytes on. Default: `LARGE_MODEL`. */
   readonly worthKeeping?: number
 }
 
@@ -23,7 +26,7 @@ interface WeightFile {
  * count. With a `cacheDir`, a large model is read once, until a file's size or time changes.
  */
 export async function modelHash(paths: readonly string[], options: ModelHashOptions = {}): Promise<string> {
-  const { cacheDir, worthKeeping = 256 * 2 ** 20 } = options
+  const { cacheDir, worthKeeping = LARGE_MODEL } = options
   const files = await Promise.all(paths.map(weightFile))
   const size = files.reduce((sum, file) => sum + file.size, 0)
   if (!cacheDir || size < worthKeeping) return hashOf(files)

@@ -101,7 +101,8 @@ const OTHER_INPUTS: Readonly<Record<number, string>> = {
 }
 
 function controlNetTitle(weights: Weights): string {
-  return `a ControlNet for ${familyOfUNet(controlNetConfig(weights)).singleFile.title(controlNetConfig(weights))}`
+  const config = controlNetConfig(weights)
+  return `a ControlNet for ${familyOfUNet(config).singleFile.title(config)}`
 }
 
 function vaeTitle(weights: Weights): string {
